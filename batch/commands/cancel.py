@@ -227,7 +227,7 @@ class _CancelJob:
         def abandon() -> None:
             task.cancel()
 
-        with on_interrupt(first=canceller.stop, second=abandon) as interruption:
+        with on_interrupt(first=canceller.stop, second=abandon, hurry=self._ledger.hurry) as interruption:
             self._ledger.cancels.begin(self._run, self._runtime.process, detail, self._runtime.now())
             try:
                 await task

@@ -41,8 +41,12 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> Iterator[Interruption]:
+def on_interrupt(
+    *, first: Callable[[], None], second: Callable[[], None], hurry: Callable[[], None] = lambda: None
+) -> Iterator[Interruption]:
     """While the block runs, the first Ctrl-C (or its like) calls `first`, and every further one `second`.
+
+    Every further one calls `hurry` too, which ends the threads' waits for a database that has gone.
 
     If the event loop can't handle signals (Windows), Ctrl-C ends the loop at once, as `second` does.
 
@@ -59,6 +63,8 @@ def on_interrupt(*, first: Callable[[], None], second: Callable[[], None]) -> It
         nonlocal told
         told += 1
         interruption.asked = max(interruption.asked, told)
+        if told > 1:
+            hurry()
         (first if told == 1 else second)()
 
     loop = asyncio.get_running_loop()

@@ -106,7 +106,7 @@ class Runtime:
             say=say,
         )
         say(*ledger.notices)
-        if self.wall is not None and (shared := ledger.shared_clock()) is not None:
+        if self.wall is not None and (shared := ledger.shared_clock(only_read=only_read)) is not None:
             self.wall.follow(shared)
         return ledger
 

@@ -108,7 +108,7 @@ async def _settle(
         def stop() -> None:
             waiting.cancel()
 
-        with on_interrupt(first=stop, second=stop) as interruption:
+        with on_interrupt(first=stop, second=stop, hurry=ledger.hurry) as interruption:
             await asyncio.gather(waiting, return_exceptions=True)
         work.cancel()
         with suppress(asyncio.CancelledError):

@@ -302,7 +302,7 @@ class _Sending:
                 tell(Notice(text=STOPPING))
                 submitter.stop()
 
-            with on_interrupt(first=stop, second=submitter.abandon) as interruption:
+            with on_interrupt(first=stop, second=submitter.abandon, hurry=self._ledger.hurry) as interruption:
                 try:
                     await submitter.submit(settings.concurrency)
                 except StoppedError as error:

@@ -243,7 +243,7 @@ async def _track_run(
             tell=tell,
             track_for=settings.track_for,
         )
-        with on_interrupt(first=tracker.stop, second=tracker.stop) as interruption:
+        with on_interrupt(first=tracker.stop, second=tracker.stop, hurry=ledger.hurry) as interruption:
             try:
                 await tracker.track()
             except StoppedError as error:

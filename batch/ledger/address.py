@@ -32,6 +32,9 @@ _DRIVER: Final = "postgresql+psycopg"
 _OLDEST: Final = 140000
 """PostgreSQL 14, as the server says it: the oldest that its makers still mend."""
 
+_NO_FILE: Final = re.compile(r"^postgres(ql)?[:/+]|\b(host|dbname|user|password|service)\s*=", re.IGNORECASE)
+"""What looks like a database's address, and is none."""
+
 _SHOWN: Final = frozenset({"host", "hostaddr", "port", "service", "user", "dbname"})
 """Parts of a URL's query that say where a database is. No other is shown, since it may be secret."""
 _WEAK: Final = frozenset({"", "disable", "allow", "prefer"})
@@ -62,6 +65,9 @@ def ledger_url(location: str, *, insecure: bool = False) -> sa.URL:
     Raises:
         LedgerRefusedError: It is neither, a database in memory, or would be used without TLS.
     """
+    if "://" not in location and _NO_FILE.search(location):
+        # It may hold a password, so it is not shown.
+        raise LedgerRefusedError("--ledger is neither a file nor the URL of a database.", next_step=URL_HELP)
     try:
         url = sa.make_url(location) if "://" in location else sa.URL.create("sqlite", database=location)
         if url.get_backend_name() in {"postgresql", "postgres"}:
@@ -194,7 +200,7 @@ _REFUSALS: Final = tuple(
             "Turn TLS on at the server (ssl = on). If the way to it is safe without, add --ledger-insecure.",
         ),
         (
-            "certificate|SSL error",
+            "certificate|SSL error(?!: unexpected eof)",
             "",
             "{place} can't prove that it is itself: {said}.",
             "Set PGSSLROOTCERT to a file with the certificates of its authority. Its own certificate must name {host}.",

@@ -229,7 +229,7 @@ class Calls:
             self._ours = True
             changed = _corrected(row, moment.now)
             if moment.was_set:
-                until = max(row.silent_until, moment.now + _whole(row, rate))
+                until = max(changed.get("silent_until", row.silent_until), moment.now + _whole(row, rate))
                 changed |= {"silent_since": moment.now, "silent_until": until}
         elif self._stands_still(connection, row, moment.now):
             self._ours = True

@@ -17,6 +17,8 @@ from batch.ledger.process import SILENT_FOR, Process
 from batch.text import instant
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.engine import Connection, Engine
 
     from batch.model import Run
@@ -121,6 +123,23 @@ def correct_beats(connection: Connection) -> None:
     """Lets no process have reported in the future, by the database's clock: a dead one would be alive until then."""
     now = instant(begun(connection).now)
     connection.execute(sa.update(t.holder).where(t.holder.c.beat > now).values(beat=now))
+
+
+def silent(connection: Connection) -> dict[int, str]:
+    """The last reports of the processes that have not reported for a minute, by the numbers of their runs."""
+    now = begun(connection).now
+    return {
+        row.run: row.beat
+        for row in connection.execute(_HELD_RUNS)
+        if now - datetime.fromisoformat(silent_since(connection, row.beat)) >= SILENT_FOR
+    }
+
+
+def end_holds(connection: Connection, silent_ones: Mapping[int, str]) -> None:
+    """Ends the holds of processes that have not reported since then either."""
+    h = t.holder.c
+    for run, beat in silent_ones.items():
+        connection.execute(sa.delete(t.holder).where(h.run == run, h.beat == beat))
 
 
 def _holder_in(row: Any) -> Process:

@@ -28,6 +28,7 @@ from batch.ledger.sessions import (
     IDENTITY,
     LOCKS,
     NOT_AVAILABLE,
+    NOT_THERE,
     Lock,
     batch,
     is_passing,
@@ -63,6 +64,8 @@ _Keys: TypeAlias = "Sequence[tuple[int, bool]]"
 
 class BrokenOffError(LedgerLostError):
     """The connection to the ledger broke; the transaction was undone, so it may be repeated."""
+
+    why = "the database can't be reached"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,8 +184,12 @@ class Server:
             identity = [cursor.fetchone()]
             for asked in IDENTITY:
                 # Some servers as a service have no such functions: they have their own ways of not losing anything.
-                with suppress(raw.Error):
+                try:
                     cursor.execute(asked)
+                except raw.Error as error:
+                    if state_of(error) not in NOT_THERE:
+                        raise
+                else:
                     identity.append(cursor.fetchone())
         with self._guard:
             if self._identity is None:
@@ -200,19 +207,29 @@ class Server:
         if self._lost:
             raise LedgerLostError(f"The connection to the ledger was lost: {self._lost}.", next_step=COMPARES_FIRST)
 
-    def may_go_on(self, since: float, attempt: int) -> bool:
+    def may_go_on(self, since: float, attempt: int, why: str = "the database can't be reached") -> bool:
         """Waits before the next attempt to reach the server; False if patience is at an end.
 
         Args:
             since: When it was reached last, by `boot_time`.
             attempt: How many attempts have failed since then.
+            why: What keeps us waiting.
         """
         if self._identity is None or boot_time() - since >= self._patience:
             return False
         if boot_time() - since >= _TELL_AFTER:
-            self._tell("the database can't be reached")
+            self._tell(why)
         time.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         return True
+
+    def wait(self, seconds: float, why: str) -> None:
+        """Wait, and say so."""
+        self._say(f"Waiting {seconds:.0f} s: {why}.")
+        time.sleep(seconds)
+
+    def hurry(self) -> None:
+        """Wait no longer for a server that has gone: the user does not either."""
+        self._patience = 0.0
 
     def _open(self, engine: Engine, keys: _Keys) -> Connection:
         began, attempt, frozen = boot_time(), 0, _Frozen()
@@ -230,9 +247,13 @@ class Server:
                 if not is_passing(error, connected=self._identity is not None):
                     raise
                 if state_of(error) == NOT_AVAILABLE:
+                    who = self._look(engine, keys, frozen)
                     if boot_time() - began >= max(_LEAST_PATIENCE, self._patience):
-                        raise
-                    self._look(engine, keys, frozen)
+                        raise LedgerLostError(
+                            f"The ledger could not be used: {who}.",
+                            next_step="Nothing is sent that can't be recorded first. End that process or session, or "
+                            "wait for it; then run the same command again.",
+                        ) from error
                 elif not self.may_go_on(began, attempt):
                     raise
                 attempt += 1
@@ -296,17 +317,22 @@ class Server:
                 )
             attempt += 1
 
-    def _look(self, engine: Engine, keys: _Keys, frozen: _Frozen) -> None:
+    def _look(self, engine: Engine, keys: _Keys, frozen: _Frozen) -> str:
         """Tells who has a lock that we wait for, and ends his transaction if he has been silent for too long."""
+        who = "somebody has had it to itself for too long"
         with suppress(DBAPIError), engine.connect() as connection:
             asked = {"locks": LOCKS, "ours": [key for key, _ in keys]}
             row = connection.execute(HOLDER_OF_LOCK, asked).first()
             if row is None:
-                return
+                return who
             silent = frozen.seen(row.pid, (row.at, row.state), waits=row.waits, now=boot_time())
+            # Another role's transactions tell nothing of themselves.
+            since = "a while" if row.seconds is None else f"{row.seconds:.0f} s"
+            who = f"{row.name or 'somebody'} has had it to itself for {since}"
+            self._tell(who)
             if silent >= self._frozen_for:
                 connection.execute(sa.select(sa.func.pg_terminate_backend(row.pid)))
-            self._tell(f"{row.name or 'somebody'} has had it to itself for {row.seconds:.0f} s")
+        return who
 
     def _tell(self, why: str) -> None:
         if boot_time() - self._told >= _TELL_EVERY:
@@ -314,9 +340,12 @@ class Server:
             self._say(f"Waiting for the ledger: {why}.")
 
     def _broken_off(self, error: BaseException) -> BrokenOffError:
-        return BrokenOffError(
+        broken = BrokenOffError(
             f"The connection to the ledger was lost: {getattr(error, 'orig', error)}.", next_step=COMPARES_FIRST
         )
+        if state_of(error) == NOT_AVAILABLE:
+            broken.why = "somebody else's session has locked some of its rows"
+        return broken
 
 
 def _machine_of(engine: Engine, lock: Lock) -> str:
@@ -360,5 +389,7 @@ def silent_since(connection: Connection, beat: str) -> str:
     """When a process was last able to report, in ISO 8601: nobody can while the server is away."""
     if server_of(connection) is None:
         return beat
-    started = datetime.fromtimestamp(begun(connection).started, UTC)
-    return max(datetime.fromisoformat(beat), started).isoformat()
+    this = begun(connection)
+    started = datetime.fromtimestamp(this.started, UTC)
+    # The clock may have been set back since the start.
+    return max(datetime.fromisoformat(beat), started).isoformat() if started <= this.now else beat

@@ -48,7 +48,7 @@ def insist(server: Server | None, work: Callable[[], _Result]) -> _Result:
     while True:
         try:
             return work()
-        except BrokenOffError:
-            if server is None or not server.may_go_on(began, attempt):
+        except BrokenOffError as error:
+            if server is None or not server.may_go_on(began, attempt, error.why):
                 raise
             attempt += 1

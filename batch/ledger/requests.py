@@ -112,11 +112,8 @@ class Requests:
             last, seen = look(connection, run.id, process), self._heads.get(run.id)
             newest = Head(run=run.id, number=last.number or 0, hash=last.hash or "")
             is_known = run.id in self._followed and self._followed[run.id].knows(newest)
-            if seen and not is_known and not events.has(connection, seen):
-                raise LedgerLostError(
-                    "The ledger has lost this process's last claim: it was put back, or is another copy.",
-                    next_step=COMPARES_FIRST,
-                )
+            if not is_known:
+                self._require_claims(connection, run.id)
             rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
             if not rows:
                 return ()
@@ -128,6 +125,15 @@ class Requests:
         self._heads[run.id] = head
         self.on_claimed(head)
         return bodies
+
+    def _require_claims(self, connection: Connection, run_id: str) -> None:
+        """Refuses to go on in a ledger that lacks this process's last claim."""
+        seen = self._heads.get(run_id)
+        if seen and not events.has(connection, seen):
+            raise LedgerLostError(
+                "The ledger has lost this process's last claim: it was put back, or is another copy.",
+                next_step=COMPARES_FIRST,
+            )
 
     def check(self, run: Run, *, whole: bool = False) -> Sealed:
         """Computes the run's chain again, see `check_run`; returns its planned requests, by the machine that did it.
@@ -186,6 +192,7 @@ class Requests:
                     move(connection, [one.request for one in alike], State.SENDING, event, alike[-1].at)
                 except BrokenPromiseError:
                     require_never_lost(connection)
+                    self._require_claims(connection, answered[0].request.run)
                     raise
             events.append(connection, answered[0].request.run, [entry_of(one) for one in answered], last)
             for one in answered:

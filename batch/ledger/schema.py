@@ -85,7 +85,7 @@ _UNMEANING: Final = re.compile(r'[\s"`\[\]]+')
 
 _OURS: Final = f"""
     WITH ours AS (
-        SELECT oid, relname, relrowsecurity FROM pg_class
+        SELECT oid, relname, relrowsecurity, relpersistence FROM pg_class
         WHERE relkind = 'r' AND relname IN ({", ".join(f"'{name}'" for name in t.metadata.tables)})
             AND pg_table_is_visible(oid)
     )
@@ -105,7 +105,19 @@ _ACTING: Final = f"""{_OURS}
     UNION ALL
     SELECT 'rule', r.rulename || ' ON ' || o.relname FROM ours AS o JOIN pg_rewrite AS r ON r.ev_class = o.oid
     UNION ALL
+    SELECT 'table', o.relname || ' that a crash empties' FROM ours AS o WHERE o.relpersistence <> 'p'
+    UNION ALL
     SELECT 'policy', 'row level security ON ' || o.relname FROM ours AS o WHERE o.relrowsecurity
+    UNION ALL
+    SELECT 'index', c.relname || ' ON ' || o.relname
+    FROM ours AS o JOIN pg_index AS x ON x.indrelid = o.oid JOIN pg_class AS c ON c.oid = x.indexrelid
+    WHERE x.indexprs IS NOT NULL OR x.indpred IS NOT NULL
+    UNION ALL
+    SELECT 'default', o.relname || '.' || a.attname
+    FROM ours AS o JOIN pg_attribute AS a ON a.attrelid = o.oid
+    JOIN pg_attrdef AS d ON d.adrelid = o.oid AND d.adnum = a.attnum
+    WHERE a.attgenerated <> '' OR pg_get_expr(d.adbin, d.adrelid)
+        !~ '^(nextval[(]''[^'']+''::regclass[)]|''[^'']*''::[a-z ]+|[0-9.]+|true|false)$'
     UNION ALL
     SELECT 'table', 'that inherits from ' || o.relname FROM ours AS o JOIN pg_inherits AS i ON i.inhparent = o.oid
 """  # noqa: S608

@@ -29,6 +29,10 @@ NOT_AVAILABLE: Final = "55P03"
 """The SQLSTATE of a lock that was waited for in vain."""
 
 
+NOT_THERE: Final = ("0A000", "42501", "42883", "55000")
+"""The SQLSTATEs of a function that a server does not have, or does not let everybody call."""
+
+
 class Lock(enum.IntEnum):
     """What a transaction has to itself. If it takes several, then in this order."""
 

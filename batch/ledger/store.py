@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from batch.errors import AccessBatchError, BrokenPromiseError, LedgerLostError
 from batch.ledger.address import ledger_file, ledger_url
@@ -14,7 +14,7 @@ from batch.ledger.engine import connect, reading, writing
 from batch.ledger.events import newest
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
-from batch.ledger.holders import correct_beats
+from batch.ledger.holders import correct_beats, end_holds, silent
 from batch.ledger.imported import Imported
 from batch.ledger.plans import Plans
 from batch.ledger.postgresql import Server, server_of
@@ -28,6 +28,7 @@ from batch.ledger.upgrade import bring_up_to_date, for_reading_only
 from batch.ledger.verify import verify
 from batch.ledger.verify_seals import has_head, signers
 from batch.ledger.whereabouts import require_here
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from batch.ledger.process import Process
     from batch.ledger.verify_seals import Signer
     from batch.model import Clock, Head, Run
+
+
+_UNTIL_A_REPORT: Final = 12.0
+"""Seconds within which a process that is alive reports; it does so every ten."""
 
 
 @repeated
@@ -170,7 +175,7 @@ class Ledger:
         """What the ledger looks like from inside; see health.health."""
         return health(self._engine)
 
-    def shared_clock(self) -> Callable[[], datetime] | None:
+    def shared_clock(self, *, only_read: bool = False) -> Callable[[], datetime] | None:
         """The clock that all machines of the ledger share; None if it is this machine's own.
 
         If it was set back, no process counts as alive for longer than usual because of that.
@@ -178,9 +183,23 @@ class Ledger:
         server = server_of(self._engine)
         if server is None:
             return None
+        if only_read:
+            with reading(self._engine):
+                return server.now
         with writing(self._engine) as connection:
             correct_beats(connection)
-            return server.now
+            silent_ones = silent(connection)
+        if silent_ones:
+            # If the clock was set forward, they may be alive, and report again by now.
+            server.wait(_UNTIL_A_REPORT, f"{count(len(silent_ones), 'run')} may still be worked on")
+            with writing(self._engine) as connection:
+                end_holds(connection, silent_ones)
+        return server.now
+
+    def hurry(self) -> None:
+        """Wait no longer for a database server that has gone: the user does not either."""
+        if (server := server_of(self._engine)) is not None:
+            server.hurry()
 
     def close(self) -> None:
         """Closes all connections."""

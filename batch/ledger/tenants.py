@@ -112,8 +112,10 @@ class Tenants:
         if identity in self.requesters(url):
             return
         with writing(self._engine) as connection:
-            row = {"tenant": t.number_of_tenant(connection, url), "identity": identity}
-            connection.execute(sa.insert(t.requester), row)
+            # Another machine may have been faster.
+            if identity not in connection.execute(_REQUESTERS, {"url": url}).scalars().all():
+                row = {"tenant": t.number_of_tenant(connection, url), "identity": identity}
+                connection.execute(sa.insert(t.requester), row)
 
 
 _AT: Final = t.tenant_at(sa.bindparam("url"))

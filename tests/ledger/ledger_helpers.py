@@ -75,8 +75,18 @@ def open_ledger(
     key: Callable[[], MachineKey] = key,
     memory: LedgerMemory | None = None,
     backed_up: bool = False,
+    only_read: bool = False,
 ) -> Ledger:
-    return Ledger.open(str(path), sandbox=sandbox, now=now, new_id=new_id, key=key, memory=memory, backed_up=backed_up)
+    return Ledger.open(
+        str(path),
+        sandbox=sandbox,
+        now=now,
+        new_id=new_id,
+        key=key,
+        memory=memory,
+        backed_up=backed_up,
+        only_read=only_read,
+    )
 
 
 def write(

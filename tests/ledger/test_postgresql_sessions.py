@@ -6,10 +6,11 @@ import inspect
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import pytest
@@ -483,6 +484,39 @@ def test_a_clock_that_was_set_back_keeps_no_dead_process_alive(postgresql: str) 
             theirs.runs.hold(run, THEY, NOW)
 
 
+def test_a_clock_that_was_set_forward_takes_no_live_run_over(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with clock_of(postgresql) as ahead:
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            alive, dead = (write(ours, *singles(2, prefix=name), digest=name) for name in ("a", "d"))
+            ours.runs.hold(alive, ME, NOW)
+            ours.runs.hold(dead, ME, NOW)
+            ahead(600)
+            waited: list[float] = []
+
+            def meanwhile(_server: Server, seconds: float, _why: str) -> None:
+                waited.append(seconds)
+                ours.runs.beat(alive, ME, NOW)
+
+            monkeypatch.setattr(Server, "wait", meanwhile)
+            theirs.shared_clock()
+            assert why_held(theirs, alive)
+            theirs.runs.hold(dead, THEY, NOW)
+            theirs.shared_clock()
+            assert waited == [12.0]
+
+
+def test_a_clock_that_was_set_back_since_the_server_started_blocks_no_run(postgresql: str) -> None:
+    with clock_of(postgresql) as ahead:
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            run = write(ours, *singles(2))
+            ours.runs.hold(run, ME, NOW)
+            ahead(-7200)
+            theirs.shared_clock()
+            assert why_held(theirs, run).endswith((" 60 s.", " 59 s."))
+
+
 def test_a_dead_process_of_this_machine_may_only_be_silent(postgresql: str) -> None:
     """Its number proves nothing: it may be another machine's, which has the same name or is a copy of this one."""
     with clock_of(postgresql) as ahead:
@@ -532,6 +566,10 @@ NOTHING = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN 
         ("CREATE RULE lose AS ON UPDATE TO request DO INSTEAD NOTHING", "added the rule 'lose ON request'"),
         ("ALTER TABLE event ENABLE ROW LEVEL SECURITY", "added the policy 'row level security ON event'"),
         ("CREATE TABLE more () INHERITS (event)", "added the table 'that inherits from event'"),
+        ("CREATE INDEX acts ON event (upper(detail))", "added the index 'acts ON event'"),
+        ("CREATE INDEX acts ON event (number) WHERE detail <> ''", "added the index 'acts ON event'"),
+        ("ALTER TABLE event SET UNLOGGED", "added the table 'event that a crash empties'"),
+        ("ALTER TABLE event ALTER at SET DEFAULT now()::text", "added the default 'event.at'"),
         ("ALTER TABLE event DROP CONSTRAINT pk_event", "removed the constraint 'event.pk_event'"),
         ("ALTER TABLE request ALTER state DROP NOT NULL", "changed the column 'request.state'"),
     ],
@@ -541,6 +579,121 @@ def test_a_database_in_which_something_would_act_by_itself_is_refused(postgresql
     with pytest.raises(LedgerChangedError) as refused:
         open_ledger(postgresql)
     assert f"Somebody has {named} in the ledger" in refused.value.message
+
+
+def test_a_clock_that_was_set_forth_and_back_stops_nobody_for_longer_than_a_window(postgresql: str) -> None:
+    with clock_of(postgresql) as ahead:
+        ours, theirs = two(postgresql)
+        with ours, theirs:
+            write(ours, *singles(1))
+            mine, other = (one.calls(RATE_KEY, rate=RATE, process=ME, clock=REAL) for one in (ours, theirs))
+            for counter in (mine, other):
+                counter.permit(wanted=1, counted={})
+            for seconds in (3600, 0):
+                ahead(seconds)
+                waits = [counter.permit(wanted=1, counted={}).wait for counter in (mine, other)]
+                assert max(waits) < 2 * RATE.seconds
+
+
+def test_a_lock_of_a_session_that_tells_nothing_of_itself_is_waited_for(postgresql: str) -> None:
+    said: list[str] = []
+    with (
+        psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as session,
+        engine_of(postgresql, server(said=said, frozen_for=0.6)) as engine,
+    ):
+        session.execute("SELECT pg_advisory_lock(%s, %s)", (LOCKS, int(Lock.LEDGER)))
+        assert Counter(engine, []).count() == 1
+    assert said == ["Waiting for the ledger: somebody has had it to itself for a while."]
+
+
+def test_somebody_elses_row_lock_is_waited_for_and_named_as_such(postgresql: str) -> None:
+    said: list[str] = []
+    with psycopg.connect(postgresql.replace("+psycopg", "")) as session:
+
+        def give_up(line: str) -> None:
+            said.append(line)
+            session.rollback()
+
+        known = Server(name="me", patience=PATIENT, say=give_up, frozen_for=3.0)
+        with engine_of(postgresql, known) as engine:
+            session.execute("UPDATE about SET claims = claims")
+            assert Counter(engine, []).count() == 1
+    assert said == ["Waiting for the ledger: somebody else's session has locked some of its rows."]
+
+
+def test_a_connection_that_breaks_while_it_is_looked_at_is_no_other_server(postgresql: str) -> None:
+    address, known = postgresql.replace("+psycopg", ""), server()
+    with psycopg.connect(address, autocommit=True) as good, psycopg.connect(address, autocommit=True) as broken:
+        known.on_connect(good, None)
+        cursor = EndsAfterOne(broken, address)
+        with pytest.raises(psycopg.OperationalError):
+            known.on_connect(cursor, None)
+        known.require_same()
+
+
+class EndsAfterOne:
+    """A connection, and its cursor, that the server ends after the first question."""
+
+    Error = psycopg.Error
+
+    def __init__(self, real: psycopg.Connection, address: str) -> None:
+        self._real = real.cursor()
+        self._address = address
+
+    def cursor(self) -> EndsAfterOne:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._real.close()
+
+    def execute(self, query: str) -> None:
+        self._real.execute(query.encode())
+
+    def fetchone(self) -> Any:
+        found = self._real.fetchone()
+        rows(self._address, "SELECT pg_terminate_backend(?)", self._real.connection.info.backend_pid)
+        return found
+
+
+def test_a_user_in_a_hurry_waits_no_longer_for_a_server_that_has_gone(postgresql: str) -> None:
+    known = server()
+    with engine_of(postgresql, known) as engine:
+        Counter(engine, []).count()
+        assert known.may_go_on(boot_time(), 0)
+        known.hurry()
+        assert not known.may_go_on(boot_time(), 0)
+
+
+def test_two_machines_remember_the_same_user_at_the_same_time(postgresql: str) -> None:
+    ours, theirs = two(postgresql)
+    with ours, theirs:
+        write(ours, *singles(1))
+        barrier = threading.Barrier(2)
+
+        def add(ledger: Ledger) -> None:
+            barrier.wait()
+            ledger.tenants.add_requester(TENANT, "somebody")
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(add, (ours, theirs)))
+        assert ours.tenants.requesters(TENANT) == {"somebody"}
+
+
+def test_who_may_only_read_a_ledger_reads_it(postgresql: str) -> None:
+    with open_ledger(postgresql) as ledger:
+        write(ledger, *singles(1))
+    name = sa.make_url(postgresql).database
+    role = f"reader_{name}"
+    alter(postgresql, f"CREATE ROLE {role} LOGIN", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    try:
+        with open_ledger(postgresql.replace("postgres@", f"{role}@"), only_read=True) as ledger:
+            assert ledger.shared_clock(only_read=True) is not None
+            assert len(ledger.runs.all()) == 1
+    finally:
+        alter(postgresql, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 def test_every_public_method_has_one_transaction_that_writes() -> None:

@@ -190,6 +190,9 @@ class SharedDisk(Server):
     def now(self) -> datetime:
         return self._world.database_time()
 
+    def wait(self, seconds: float, why: str) -> None:
+        """What a process does outside of its event loop takes no time."""
+
     @contextlib.contextmanager
     def transaction(self, engine: Engine, *locks: Lock) -> Iterator[Connection]:
         with engine.connect().execution_options(**{_READING: not locks}) as connection, connection.begin():
@@ -229,6 +232,9 @@ class SharedDatabase(Server):
 
     def now(self) -> datetime:
         return self._world.database_time()
+
+    def wait(self, seconds: float, why: str) -> None:
+        """What a process does outside of its event loop takes no time."""
 
     def _begin(self, connection: Connection, keys: Any) -> None:
         raw: Any = connection.connection.driver_connection
