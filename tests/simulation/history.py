@@ -212,6 +212,8 @@ class History:
     def _database_jumps(self) -> None:
         """The clock of a team's database is set, or the database is started anew on another machine."""
         chance, world = self.world.chance("database"), self.world
+        if not world.faults:
+            return
         seconds = chance.choice((-3600.0, -20.0, -2.0, 2.0, 20.0, 3600.0))
         world.note("database", f"its clock jumps by {seconds:g} s")
         world.database_ahead += seconds
