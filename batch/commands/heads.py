@@ -100,6 +100,18 @@ class Heads:
         # What is left of a longer line is on the next one.
         self._write(self._moves_of(ledger), f"{line}\n".ljust(_LENGTH) + "\n")
 
+    def clock(self, ledger: str) -> str:
+        """What this machine knew last of the clock of the ledger's database; empty if it knew nothing."""
+        for line in self._lines(self.folder / f"{_name(ledger)}.clock"):
+            with suppress(KeyError, TypeError):
+                return str(line["clock"])
+        return ""
+
+    def keep_clock(self, ledger: str, text: str) -> None:
+        """Keeps what this machine knows of the clock of the ledger's database."""
+        line = json.dumps({"clock": text})
+        self._write(self.folder / f"{_name(ledger)}.clock", f"{line}\n".ljust(_LENGTH) + "\n")
+
     def _moves_of(self, ledger: str) -> Path:
         return self.folder / f"{_name(ledger)}.moves"
 

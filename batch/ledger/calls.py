@@ -3,10 +3,8 @@
 A permit is a row of `call`. Its `counted_by` is null until the tenant has surely counted the call; then it counts for
 one more window. If a process dies with permits, the tenant has counted its calls once the death is noticed.
 
-All times here are by one clock that nobody sets and that all processes read. An SQLite ledger is used by one machine,
-and its boot has such a clock. Who comes with the clock of another boot first sees the counter stand still for a whole
-window, then takes it over; so two machines at a time take turns, if there ever are two. Machines that share a database
-read the clock of its server.
+All times are by a clock that nobody sets and all processes read: see `permit_clock`. Who comes with another one, as that
+of another boot, first sees the counter stand still for a whole window, then takes it over: so two machines take turns.
 
 Others can write to the ledger, and a file can be damaged. So no number in it holds a process up for more than a day.
 """
@@ -32,12 +30,11 @@ from batch.api.rate_window import (
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
-from batch.ledger.permit_clock import Moment, PermitClock
+from batch.ledger.permit_clock import ClockMemory, Moment, PermitClock
 from batch.ledger.postgresql import server_of
 from batch.ledger.process import Process
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
-from batch.ledger.tables import number_of_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,14 +123,25 @@ class Calls:
         rate: The limit to keep.
         process: Who asks.
         clock: Read inside the transaction: an older moment would look like a clock that was set back.
+        memory: What this machine remembers of a database's clock; None to remember nothing.
     """
 
-    def __init__(self, engine: Engine, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        rate_key: RateKey,
+        *,
+        rate: Rate,
+        process: Process,
+        clock: Clock,
+        memory: ClockMemory | None = None,
+    ) -> None:
         self._engine = engine
         self._rate_key = rate_key
         self._rate = rate
         self._process = known(engine, process)
-        self._clock = PermitClock(clock)
+        self._clock = PermitClock(clock, memory)
+        self._unsure_until = 0.0
         self._tidied_at = 0.0
         self._ours = False
         self._seen: tuple[object, ...] = ()
@@ -157,6 +165,10 @@ class Calls:
                 wait = self._seen_at + _whole(pace, rate) - now
                 return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
             _record_counted(connection, pace.id, counted, moment.ahead)
+            if moment.is_unknown and pace.calls:
+                self._unsure_until = now + _whole(pace, rate)
+            if now < self._unsure_until:
+                return Permits(at=now, wait=self._unsure_until - now, allowed=rate.requests)
             # Also if the clock was set back since then.
             every = TIDY_EVERY if server_of(connection) is None else TIDY_SHARED_EVERY
             if not 0 <= now - self._tidied_at < every:
@@ -261,7 +273,7 @@ def _share(pace: Any) -> Share:
 
 def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Moment) -> dict[str, Any]:
     return {
-        "tenant": number_of_tenant(connection, rate_key.tenant),
+        "tenant": t.number_of_tenant(connection, rate_key.tenant),
         "client": rate_key.client,
         "dialect": rate_key.dialect,
         "calls": 0,

@@ -99,6 +99,12 @@ class LedgerMemory(Protocol):
     def keep_moves(self, ledger: str, number: int, place: str) -> None:
         """Keeps that a ledger has moved so often, and to which place."""
 
+    def clock(self, ledger: str) -> str:
+        """What this machine knew last of the clock of the ledger's database; empty if it knew nothing."""
+
+    def keep_clock(self, ledger: str, text: str) -> None:
+        """Keeps what this machine knows of the clock of the ledger's database."""
+
     def keep_delay(self, ledger: str, seconds: float, now: datetime) -> None:
         """Keeps how late the list of one of a ledger's tenants was."""
 

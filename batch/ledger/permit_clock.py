@@ -1,18 +1,23 @@
 """The clock of the permits: nobody sets it, and all processes that share a ledger read it.
 
 An SQLite ledger is used by one machine, and its boot has such a clock. Machines that share a database read the clock of
-its server; if somebody sets that, or starts the server anew, everybody waits for a whole window.
+its server; if somebody sets that, or starts the server anew, everybody waits for a whole window. It may be set between
+two processes too, so a machine remembers it; a machine that has never seen it waits for a window first.
 """
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch.ledger.postgresql import begun, server_of
 from batch.ledger.shared_clock import Ahead, Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.engine import Connection
 
     from batch.model import Clock
@@ -28,6 +33,7 @@ class Moment:
         epoch: The wall clock when this clock was 0.
         boot: Names this clock; empty if it can't be told from the clock of a former boot.
         was_set: Whether a database's clock was set since the last moment.
+        is_unknown: Whether this machine has never seen it before, so that it may have been set.
     """
 
     now: float
@@ -35,6 +41,24 @@ class Moment:
     epoch: float
     boot: str
     was_set: bool = False
+    is_unknown: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockMemory:
+    """What this machine remembers of the clock of one ledger's database.
+
+    Attributes:
+        recall: Returns it as text; empty if there is nothing.
+        keep: Keeps a text.
+    """
+
+    recall: Callable[[], str]
+    keep: Callable[[str], None]
+
+
+_KEEP_EVERY: Final = 30.0
+"""Seconds between two notes of what is known of a database's clock."""
 
 
 class PermitClock:
@@ -42,11 +66,14 @@ class PermitClock:
 
     Args:
         own: This machine's.
+        memory: What this machine remembers of a database's; None to remember nothing.
     """
 
-    def __init__(self, own: Clock) -> None:
+    def __init__(self, own: Clock, memory: ClockMemory | None = None) -> None:
         self._own = own
+        self._memory = memory
         self._ahead: Ahead | None = None
+        self._kept_at = -_KEEP_EVERY
 
     def monotonic(self) -> float:
         """This process's own clock, in seconds."""
@@ -57,11 +84,23 @@ class PermitClock:
         own = self._own.monotonic()
         if server_of(connection) is None:
             return Moment(now=own, ahead=0.0, epoch=self._own.epoch() - own, boot=self._own.boot)
-        learnt, ahead = begun(connection), self._ahead
+        learnt, ahead = begun(connection), self._ahead or self._remembered()
         reading = Reading(before=asked_at, clock=learnt.reading.clock, after=own)
         was_set = ahead is not None and ahead.contradicts(reading)
+        is_unknown = ahead is None and self._memory is not None
         self._ahead = ahead = Ahead.of(reading) if ahead is None else ahead.narrowed(reading)
+        if self._memory is not None and not 0 <= own - self._kept_at < _KEEP_EVERY:
+            self._kept_at = own
+            self._memory.keep(json.dumps([self._own.boot, ahead.low, ahead.high, ahead.at]))
         # The most that it may be ahead: a call must not seem to have been counted earlier than it was. A server that
         # was started anew may be another machine.
         boot = f"database since {learnt.started}"
-        return Moment(now=reading.clock, ahead=ahead.high, epoch=0.0, boot=boot, was_set=was_set)
+        return Moment(now=reading.clock, ahead=ahead.high, epoch=0.0, boot=boot, was_set=was_set, is_unknown=is_unknown)
+
+    def _remembered(self) -> Ahead | None:
+        """What an earlier process of this machine knew; None if its own clock was another boot's."""
+        with suppress(ValueError, TypeError):
+            boot, low, high, at = json.loads(self._memory.recall() if self._memory else "")
+            if boot and boot == self._own.boot:
+                return Ahead(low=float(low), high=float(high), at=float(at))
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from batch.errors import AccessBatchError, BrokenPromiseError, LedgerLostError
@@ -16,6 +17,7 @@ from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
 from batch.ledger.holders import correct_beats, end_holds, silent
 from batch.ledger.imported import Imported
+from batch.ledger.permit_clock import ClockMemory
 from batch.ledger.plans import Plans
 from batch.ledger.postgresql import Server, server_of
 from batch.ledger.repeating import insist, repeated
@@ -88,6 +90,7 @@ class Ledger:
         self.gaps = Gaps(engine, new_id)
         self.cancels = CancelLog(engine)
         self.notices = notices
+        self._memory = memory
 
     @classmethod
     def open(
@@ -150,7 +153,12 @@ class Ledger:
 
     def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
         """Where `process` asks for permits to call; see Calls."""
-        return Calls(self._engine, rate_key, rate=rate, process=process, clock=clock)
+        keeper = self._memory if server_of(self._engine) is not None else None
+        memory = None
+        if keeper is not None:
+            known = self.gaps.ledger_id()
+            memory = ClockMemory(recall=partial(keeper.clock, known), keep=partial(keeper.keep_clock, known))
+        return Calls(self._engine, rate_key, rate=rate, process=process, clock=clock, memory=memory)
 
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""

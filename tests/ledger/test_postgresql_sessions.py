@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from batch.api.dialects import Rate
+from batch.commands.heads import Heads
 from batch.errors import BrokenPromiseError, LedgerChangedError, LedgerLostError, RunHeldError
 from batch.ledger import tables as t
 from batch.ledger.cache import Cache
@@ -579,6 +580,28 @@ def test_a_database_in_which_something_would_act_by_itself_is_refused(postgresql
     with pytest.raises(LedgerChangedError) as refused:
         open_ledger(postgresql)
     assert f"Somebody has {named} in the ledger" in refused.value.message
+
+
+def test_a_clock_that_was_set_between_two_runs_is_noticed_by_what_the_machine_remembers(
+    postgresql: str, tmp_path: Path
+) -> None:
+    def free(machine: str) -> float:
+        """Seconds that a new process of a machine must wait for its first permits."""
+        heads = Heads(folder=tmp_path / machine / "heads")
+        with open_ledger(postgresql, memory=heads) as ledger:
+            counter = ledger.calls(RATE_KEY, rate=RATE, process=ME, clock=REAL)
+            given = counter.permit(wanted=2, counted={})
+            counter.permit(wanted=0, counted=dict.fromkeys(given.numbers, REAL.monotonic()))
+            return given.wait
+
+    with clock_of(postgresql) as ahead:
+        with open_ledger(postgresql) as ledger:
+            write(ledger, *singles(1))
+        assert (free("a"), free("a")) == (0.0, 0.0)
+        ahead(3600)
+        assert free("a") > RATE.seconds - 1
+        ahead(3600 + 60)
+        assert free("b") > RATE.seconds - 1, "it has never seen this clock"
 
 
 def test_a_clock_that_was_set_forth_and_back_stops_nobody_for_longer_than_a_window(postgresql: str) -> None:
