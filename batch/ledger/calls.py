@@ -3,8 +3,8 @@
 A permit is a row of `call`. Its `counted_by` is null until the tenant has surely counted the call; then it counts for
 one more window. If a process dies with permits, the tenant has counted its calls once the death is noticed.
 
-All times are by a clock that nobody sets and all processes read: see `permit_clock`. Who comes with another one, as that
-of another boot, first sees the counter stand still for a whole window, then takes it over: so two machines take turns.
+All times are by a clock that nobody sets and all processes read: see `permit_clock`. Who comes with another one, as of
+another boot, first sees the counter stand still for a whole window, then takes it over: so two machines take turns.
 
 Others can write to the ledger, and a file can be damaged. So no number in it holds a process up for more than a day.
 """

@@ -329,6 +329,8 @@ class Server:
             # Another role's transactions tell nothing of themselves.
             since = "a while" if row.seconds is None else f"{row.seconds:.0f} s"
             who = f"{row.name or 'somebody'} has had it to itself for {since}"
+            if row.own:
+                who = f"the server has not answered this command's own commit for {since}; its standby may be away"
             self._tell(who)
             if silent >= self._frozen_for:
                 connection.execute(sa.select(sa.func.pg_terminate_backend(row.pid)))
