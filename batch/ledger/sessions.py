@@ -69,7 +69,9 @@ IDENTITY: Final = (
 )
 HOLDER_OF_LOCK: Final = sa.text(
     """
-    SELECT a.pid, a.application_name AS name, a.application_name = current_setting('application_name') AS own, a.state, coalesce(a.wait_event_type = 'Client', false) AS waits,
+    SELECT a.pid, a.application_name AS name,
+           a.application_name = current_setting('application_name') AS own, a.state,
+           coalesce(a.wait_event_type = 'Client', false) AS waits,
            greatest(a.state_change, a.query_start) AS at,
            extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds
     FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
