@@ -30,6 +30,16 @@ class Reading:
     clock: float
     after: float
 
+    @property
+    def least(self) -> float:
+        """The least that the database's clock may be ahead, at `after`."""
+        return self.clock - self.after - DRIFT * (self.after - self.before)
+
+    @property
+    def most(self) -> float:
+        """The most that it may be ahead, at `after`."""
+        return self.clock - self.before + DRIFT * (self.after - self.before)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ahead:
@@ -42,19 +52,18 @@ class Ahead:
     @classmethod
     def of(cls, reading: Reading) -> Self:
         """As a single reading tells."""
-        return cls(low=reading.clock - reading.after, high=reading.clock - reading.before, at=reading.after)
+        return cls(low=reading.least, high=reading.most, at=reading.after)
 
     def narrowed(self, reading: Reading) -> Self:
         """As a further reading tells, which counts alone if the database's clock was set: see `contradicts`."""
         if self.contradicts(reading):
             return self.of(reading)
         apart = DRIFT * max(0.0, reading.after - self.at)
-        low = max(self.low - apart, reading.clock - reading.after)
-        high = min(self.high + apart, reading.clock - reading.before)
+        low, high = max(self.low - apart, reading.least), min(self.high + apart, reading.most)
         # By less than a step, they may cross.
         return type(self)(low=min(low, high), high=max(low, high), at=reading.after)
 
     def contradicts(self, reading: Reading) -> bool:
         """Whether the database's clock was set since then, or is another server's."""
         apart = DRIFT * max(0.0, reading.after - self.at) + STEP
-        return reading.clock - reading.after > self.high + apart or reading.clock - reading.before < self.low - apart
+        return reading.least > self.high + apart or reading.most < self.low - apart

@@ -74,7 +74,9 @@ def status_row(raw: Any) -> StatusRow | None:
 def _id(value: object) -> str:
     """An id that the ledger can keep; else empty."""
     text = str(value) if isinstance(value, str | int) else ""
-    return text if text.isprintable() and len(text) <= _LONGEST_ID and text != HIDDEN else ""
+    # U+FFFD stands for what no ledger keeps.
+    is_whole = text.isprintable() and "\ufffd" not in text
+    return text if is_whole and len(text) <= _LONGEST_ID and text != HIDDEN else ""
 
 
 def _metadata(value: object) -> dict[str, str] | None:

@@ -237,7 +237,7 @@ def test_a_run_can_read_standard_input(
         (["submit", "{path}", "--yes", "--api", "v9"], "no API version"),
         (["submit", "{path}", "--yes", "--base-url", "http://tenant.example.com"], "plain http"),
         (["submit", "{path}", "--yes", "--out", "{path}"], "--out"),
-        (["submit", "{path}", "--yes", "--ledger", "nonsense://x"], "no driver"),
+        (["submit", "{path}", "--yes", "--ledger", "nonsense://x"], "of the kind 'nonsense'"),
         (["submit", "{path}", "--yes", "--profile", "x"], "no profile"),
         (["submit", "{path}", "--yes", "--log-file", "{path}"], "holds something else"),
         (["submit", "{path}", "--yes", "--log-file", "nowhere/log"], "nowhere/log can't be appended to"),
