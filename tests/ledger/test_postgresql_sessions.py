@@ -153,7 +153,7 @@ def test_nothing_of_a_transaction_stays_in_its_session(postgresql: str) -> None:
             left = raw.execute(
                 "SELECT current_setting('synchronous_commit'), current_setting('lock_timeout'),"
                 " (SELECT count(*) FROM pg_prepared_statements),"
-                " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')"
+                " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
             ).fetchone()
     assert left == ("on", "0", 0, 0)
 
