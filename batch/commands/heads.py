@@ -95,7 +95,7 @@ class Heads:
         return Moves()
 
     def keep_moves(self, ledger: str, number: int, place: str) -> None:
-        """Keeps where a ledger has moved: a backup of the one that was left never counts as the ledger again."""
+        """Keeps where a ledger has moved, so that a backup of its old place never counts as the ledger again."""
         line = json.dumps({"moves": number, "place": place})
         # What is left of a longer line is on the next one.
         self._write(self._moves_of(ledger), f"{line}\n".ljust(_LENGTH) + "\n")

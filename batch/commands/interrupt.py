@@ -83,7 +83,12 @@ def on_interrupt(
                 stack.callback(loop.remove_signal_handler, number)
                 # The loop hears of a signal later, and perhaps never if it is about to end: so count at once.
                 signal.signal(number, count)
-        yield interruption
+        try:
+            yield interruption
+        finally:
+            # The end of the command, in which Ctrl-C may do nothing, does not wait for a database either.
+            if interruption.asked:
+                hurry()
 
 
 def end_as_by_ctrl_c() -> None:

@@ -30,7 +30,7 @@ class Say(Protocol):
 
 
 class Wall:
-    """The wall clock, in UTC: this machine's, or the one that all machines share that share the ledger.
+    """The wall clock, in UTC: this machine's, or that of the database that the machines share.
 
     Args:
         own: This machine's.

@@ -1,8 +1,8 @@
 """Where the ledger is: the address that `--ledger` means, how it is shown without secrets, and how far it is trusted.
 
 Facts: the chapters "Connection Strings", "Environment Variables", "The Connection Service File" and "SSL Support" of
-PostgreSQL 18's documentation of libpq. What libpq is told in the address counts before the service file, and that
-before the environment.
+PostgreSQL 18's documentation of libpq. The address counts before the service file, and the service file before the
+environment.
 """
 
 from __future__ import annotations

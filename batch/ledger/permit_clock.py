@@ -58,7 +58,7 @@ class ClockMemory:
 
 
 _KEEP_EVERY: Final = 30.0
-"""Seconds between two notes of what is known of a database's clock."""
+"""Seconds after which this machine writes down again what it knows of a database's clock."""
 
 
 class PermitClock:

@@ -351,7 +351,7 @@ class Server:
 
 
 def _machine_of(engine: Engine, lock: Lock) -> str:
-    """This machine's public key, if a lock needs it: only what is signed makes one."""
+    """This machine's public key, or nothing if the lock does not need it: a look alone must not make a key."""
     public: str = engine.get_execution_options()[KEY]().public if lock is Lock.OWN else ""
     return public
 

@@ -123,7 +123,7 @@ def _moved(source: sa.URL, target: sa.URL, mover: Mover) -> int:
 
 
 def address(url: sa.URL) -> str:
-    """What names a place in the other one, and for whoever looks for the ledger: without a secret."""
+    """The address under which the other place names this one, without secrets."""
     file = ledger_file(url)
     return str(file.absolute()) if file is not None else place(url)
 

@@ -36,6 +36,16 @@ async def test_a_signal_just_before_the_end_of_the_block_counts(number: signal.S
     assert interruption.asked == 1
 
 
+@pytest.mark.parametrize("times", [0, 1])
+async def test_the_end_of_an_interrupted_command_waits_for_no_database(times: int) -> None:
+    hurried: list[int] = []
+    with on_interrupt(first=lambda: None, second=lambda: None, hurry=lambda: hurried.append(1)):
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        assert hurried == []
+    assert hurried == [1] * times
+
+
 async def test_ctrl_c_is_pythons_own_after_the_block() -> None:
     before = signal.getsignal(signal.SIGINT)
     with on_interrupt(first=lambda: None, second=lambda: None) as interruption:
