@@ -146,7 +146,7 @@ class CommandPrecheck:
             # Then nothing can be sent either; the command that sends looks again.
 
     async def _refuse_others(self, listing: Listing, ledger: Ledger, planned: Run | None = None) -> None:
-        if others := await other_runs(listing, {run.id for run in ledger.runs.all()}):
+        if others := await other_runs(listing, lambda: {run.id for run in ledger.runs.all()}):
             drop = f"first `access-batch discard {planned.id}`, then " if planned else ""
             raise SettingsError(
                 f"The ledger {without_password(self._settings.ledger_location)} has sent nothing to "

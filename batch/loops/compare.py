@@ -21,7 +21,7 @@ from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from batch.answers.events import Tell
@@ -210,14 +210,15 @@ class OtherRun:
     changes: int
 
 
-async def other_runs(listing: Listing, known: Collection[str]) -> tuple[OtherRun, ...]:
+async def other_runs(listing: Listing, known: Callable[[], Collection[str]]) -> tuple[OtherRun, ...]:
     """The runs of other ledgers among the newest requests of the token's user, the newest run first.
 
     None if the tenant does not list them: the comparison says so before anything is sent.
 
     Args:
         listing: The tenant's status list.
-        known: Ids of the runs that the ledger has.
+        known: Tells the ids of the runs that the ledger has. It is asked once the list was read: while that lasts,
+            another process may plan and send with the same ledger.
 
     Raises:
         TenantLostError: The list can't be read.
@@ -227,11 +228,13 @@ async def other_runs(listing: Listing, known: Collection[str]) -> tuple[OtherRun
         looked = 0
         async for page in pages(listing, Query(newest_first=True)):
             for row in page.rows:
-                if (request := RequestId.read(request_id(row))) is not None and request.run not in known:
+                if (request := RequestId.read(request_id(row))) is not None:
                     found.setdefault(request.run, []).append(row.created)
             looked += 1
             if looked == LOOK_PAGES:
                 break
+    for run in known() if found else ():
+        found.pop(run, None)
     times = {run: [time for time in created if time is not None] for run, created in found.items()}
     return tuple(
         OtherRun(id=run, first=min(times[run], default=None), last=max(times[run], default=None), changes=len(created))

@@ -297,8 +297,14 @@ def ours(run: str, number: int, hours_ago: float) -> StatusRow:
 def test_the_runs_of_other_ledgers_are_found_in_the_users_own_list() -> None:
     one, two = "0a1b2c3d4e5f", "5f4e3d2c1b0a"
     listing = OwnList(row("a", "r1"), ours(one, 2, 1), ours(two, 1, 2), ours(one, 1, 3), row("b", "r1"))
-    found = asyncio.run(other_runs(listing, {two}))
+    found = asyncio.run(other_runs(listing, lambda: {two}))
     assert found == (OtherRun(id=one, first=NOW - timedelta(hours=3), last=NOW - timedelta(hours=1), changes=2),)
-    assert asyncio.run(other_runs(listing, {one, two})) == ()
+    assert asyncio.run(other_runs(listing, lambda: {one, two})) == ()
     long = OwnList(*(row("a", f"r{n}") for n in range(20)), ours(one, 1, 9))
-    assert (asyncio.run(other_runs(long, ())), long.pages) == ((), 4)
+    assert (asyncio.run(other_runs(long, tuple)), long.pages) == ((), 4)
+
+
+def test_a_run_that_another_process_begins_while_the_list_is_read_is_not_another_ledgers() -> None:
+    listing = OwnList(*(row("a", f"r{n}") for n in range(3)), ours("0a1b2c3d4e5f", 1, 0))
+    # It is in the ledger before it can be in the list.
+    assert asyncio.run(other_runs(listing, lambda: {"0a1b2c3d4e5f"} if listing.pages else set())) == ()
