@@ -30,6 +30,7 @@ from tests.ledger.ledger_helpers import Place, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import LiteralString
 
 _ROOT: Final = Path(__file__).parents[1]
 _UNPRIVILEGED: Final = "nobody"
@@ -42,7 +43,7 @@ host all +has_password 127.0.0.1/32 scram-sha-256
 local all all trust
 host all all 127.0.0.1/32 trust
 """
-_SETTINGS: Final = {
+CHEAP: Final = {
     # Nothing outlives the session.
     "fsync": "off",
     "full_page_writes": "off",
@@ -60,18 +61,23 @@ class NoServerError(Exception):
 
 
 class Server:
-    """A server of its own in one folder, without durability.
+    """A server of its own in one folder.
 
     Args:
         folder: For its data and its socket: a short path, since a socket's may have 107 bytes. It is made if missing.
         port: Its port on 127.0.0.1, which its socket is named after too.
-        settings: Of `postgresql.conf`, besides those that make it cheap.
+        settings: Of `postgresql.conf`; by default those that make it cheap, without durability.
+        group: The process group that it joins; None for that of its starter.
     """
 
-    def __init__(self, folder: Path, port: int, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int, settings: Mapping[str, str] = CHEAP, *, group: int | None = None
+    ) -> None:
         self.folder = folder
         self.port = port
-        self._settings = {**_SETTINGS, **(settings or {})}
+        self.socket: Final = folder / f".s.PGSQL.{port}"
+        self._settings = settings
+        self._group = group
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -97,13 +103,14 @@ class Server:
             self._process = subprocess.Popen(
                 [_programs(self.folder) / "postgres", "-D", data, "-k", self.folder, *options],
                 **_as_user(),
+                process_group=self._group,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
             )
         while True:
             try:
-                psycopg.connect(self.address(), connect_timeout=5).close()
+                self.connect().close()
             except psycopg.OperationalError as error:
                 if self._process.poll() is not None:
                     raise NoServerError(log.read_text(errors="replace").strip()) from error
@@ -116,6 +123,15 @@ class Server:
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait()
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+        """A session of one's own, by its socket and as the superuser."""
+        return psycopg.connect(self.address(database), autocommit=True, connect_timeout=5)
+
+    def execute(self, statement: LiteralString) -> None:
+        """Executes a statement in such a session."""
+        with self.connect() as connection:
+            connection.execute(statement)
 
     def address(self, database: str = "postgres") -> str:
         """What psycopg itself takes to connect as the superuser."""
@@ -130,7 +146,7 @@ class Server:
     @contextmanager
     def database(self, name: str, template: str = "template1") -> Iterator[str]:
         """A new database, by its URL, until the block ends."""
-        with psycopg.connect(self.address(), autocommit=True) as connection:
+        with self.connect() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
             yield self.url(name)
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
@@ -143,7 +159,7 @@ def free_port() -> int:
     return port
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """A folder for a server, with a short path and the access that PostgreSQL needs."""
     folder = Path(tempfile.mkdtemp(prefix="ab", dir="/tmp"))
     folder.chmod(0o711)
@@ -228,7 +244,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker_input is not None:
         config.stash[_FOLDER] = Path(worker_input["postgresql"])
         return
-    folder = config.stash[_FOLDER] = _new_folder()
+    folder = config.stash[_FOLDER] = new_folder()
     alive = (folder / "alive").open("w")
     fcntl.flock(alive, fcntl.LOCK_EX)
 
@@ -266,7 +282,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """A folder for a server of one's own."""
-    folder = _new_folder()
+    folder = new_folder()
     yield folder
     shutil.rmtree(folder)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.scale import step
-from tests.soak.server import running_server
+from tests.soak.server import new_database, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,12 +37,10 @@ def run(scale: float) -> list[Figure]:
             kind: _delta(folder / f"delta {scattered}.csv", changes, scattered=scattered)
             for kind, scattered in _KINDS.items()
         }
-        socket = server.socket.parent
         # They take turns, so that a disturbance meets both.
         measured = []
         for number in range(_RUNS):
-            database = server.new_database(f"bench{number}")
-            url = f"postgresql+psycopg://postgres@/{database}?host={socket}"
+            url = server.url(new_database(server, f"bench{number}"))
             measured.append((_measured(str(folder / f"{number}.db"), inputs, changes), _measured(url, inputs, changes)))
     return [*_figures(changes, measured)]
 

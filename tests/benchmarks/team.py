@@ -10,13 +10,13 @@ from tests.benchmarks.counting_server import REQUESTS, SECONDS
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.pace import AT_ONCE, STRICT, promises, submit
 from tests.soak.proxy import Proxy
-from tests.soak.server import ADDRESS, running_server
+from tests.soak.server import ADDRESS, new_database, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.benchmarks.pace import Traffic
-    from tests.soak.server import Server
+    from tests.postgresql import Server
 
 NAME: Final = "team"
 RUNS: Final = 3
@@ -44,7 +44,7 @@ def _unlimited(server: Server, scale: float) -> Iterator[Figure]:
     requests = round(UNLIMITED_REQUESTS * scale)
     times: dict[str, list[float]] = {"SQLite": [], "PostgreSQL": []}
     for number in range(RUNS):
-        url = f"postgresql+psycopg://postgres@/{server.new_database(f'alone{number}')}?host={server.socket.parent}"
+        url = server.url(new_database(server, f"alone{number}"))
         for name, ledgers in (("SQLite", ()), ("PostgreSQL", (url,))):
             seen = submit([[requests]], AT_ONCE, "--rate", "100000/1", ledgers=ledgers)
             times[name].append(_milliseconds(seen))
@@ -56,7 +56,7 @@ def _unlimited(server: Server, scale: float) -> Iterator[Figure]:
 def _far(server: Server, scale: float, delay: int, most: float) -> Iterator[Figure]:
     """Three machines, each with a delay of its own way to the database."""
     files = [max(1, round(MACHINE_REQUESTS * scale))] * MACHINES
-    database = server.new_database(f"far{delay}")
+    database = new_database(server, f"far{delay}")
     with ExitStack() as stack:
         ways = [stack.enter_context(Proxy(server.socket, delay=delay / 1000)) for _ in files]
         ledgers = [ADDRESS.format(port=way.port, database=database) for way in ways]

@@ -11,17 +11,15 @@ import argparse
 import contextlib
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter, deque
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from tests.soak.faults import KINDS, Faults
 from tests.soak.machines import Inputs, Machine
 from tests.soak.proxy import Proxy
-from tests.soak.server import running_server
+from tests.soak.server import kept_together, new_database, new_server
 from tests.soak.tenant import tenant_process
 from tests.soak.verdict import most_counted, problems_at_the_tenant, problems_of, summary
 
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.benchmarks.sandbox_process import SandboxProcess
+    from tests.postgresql import Server
     from tests.soak.machines import Ended, Input
-    from tests.soak.server import Server
 
 SHIFTS: Final = (1.0, 120.0, 7200.0)
 """Seconds by which the clocks of the machines are wrong, forward or back."""
@@ -52,6 +50,8 @@ _OPEN: Final = 6
 
 _SPARE: Final = 20
 """In the end, after so many attempts to finish inputs a new one comes."""
+
+_LAST_LINES: Final = 3
 
 _SUBMIT: Final = ("--yes", "--json", "--settle-after", "5", "--timeout", "10")
 
@@ -118,8 +118,11 @@ class Soak:
             if not waiting and not any(machine.is_busy for machine in self._machines):
                 return
             time.sleep(_TICK)
-        undone = [one.path.name for one in self._inputs.all if not one.done]
-        self.problems.append(f"not done {seconds:.0f} s after the last fault: {', '.join(undone)}")
+        undone = [one for one in self._inputs.all if not one.done]
+        names = ", ".join(one.path.name for one in undone)
+        self.problems.append(f"not done {seconds:.0f} s after the last fault: {names}")
+        for one in undone:
+            self.say(f"  the last that was said of {_name(one)}: {one.said}")
         for machine in self._machines:
             machine.end()
 
@@ -145,8 +148,9 @@ class Soak:
         if ended is None:
             return
         self._codes[ended.code] += 1
-        if ended.code == 0 and wanted is not None:
-            wanted.done = True
+        if wanted is not None:
+            wanted.done = wanted.done or ended.code == 0
+            wanted.said = ended.err
         self.say(f"  {machine.name}: {_name(wanted)} ended with {ended.code}{_why(ended)}")
         for problem in problems_of(ended):
             self.say(f"PROBLEM: {problem}")
@@ -167,8 +171,8 @@ def _name(wanted: Input | None) -> str:
 
 
 def _why(ended: Ended) -> str:
-    lines = [line for line in ended.err.splitlines() if line.startswith("access-batch:")]
-    return f": {lines[-1].removeprefix('access-batch: ')}" if lines and ended.code else ""
+    """The last lines of a command that has not done everything."""
+    return f": {' | '.join(ended.err.splitlines()[-_LAST_LINES:])}" if ended.code > 0 else ""
 
 
 def main() -> int:
@@ -183,15 +187,14 @@ def main() -> int:
     if unknown := kinds - frozenset(KINDS):
         parser.error(f"unknown faults: {', '.join(unknown)}")
     for ended_by in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # Whatever ends it, its machines and servers end with it.
+        # It ends in order then. Its machines and servers end with it anyway.
         signal.signal(ended_by, lambda number, _frame: sys.exit(128 + number))
     random = Random(chosen.seed)  # noqa: S311 - repeatable
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak")))
-        server = stack.enter_context(running_server())
-        server.set(SETTINGS)
-        database = server.new_database("team")
-        tenant = stack.enter_context(tenant_process(chosen.seed))
+        folder, group = stack.enter_context(kept_together())
+        server = new_server(folder, group, SETTINGS)
+        database = new_database(server, "team")
+        tenant = stack.enter_context(tenant_process(chosen.seed, group))
         machines = []
         for number, shift in enumerate(SHIFTS):
             proxy = stack.enter_context(Proxy(server.socket, delay=random.choice([0.0, 0.005, 0.02])))
@@ -203,6 +206,7 @@ def main() -> int:
                     folder=folder / "abc"[number],
                     database=database,
                     environment=tenant.settings,
+                    group=group,
                 )
             )
             stack.callback(machines[-1].end)

@@ -9,20 +9,20 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tests.soak.server import CRASH
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from random import Random
 
+    from tests.postgresql import Server
     from tests.soak.machines import Machine
-    from tests.soak.server import Server
 
 LEASE: Final = 60.0
 """Seconds after which a machine that does not report counts as dead."""
 
 _PATIENCE: Final = 4.0
 """For how many seconds a machine is stopped and looked at until it is found within a transaction."""
+
+_STOPS: Final = {"fast": signal.SIGINT, "crash": signal.SIGQUIT}
 
 _IDLE_IN_TRANSACTION: Final = (
     "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s) AND state = 'idle in transaction' LIMIT 1"
@@ -139,16 +139,21 @@ class Faults:
         machine.cut_off = before
         return f"{machine.proxy.delay * 1000:.0f} ms to {machine.name} for {seconds:.0f} s"
 
+    def _stop(self) -> str:
+        """Stop the server; returns how. A crash loses what was committed asynchronously."""
+        how = self.random.choice(list(_STOPS))
+        self.server.stop(_STOPS[how])
+        return how
+
     def restart(self, _machine: Machine) -> str:
-        how = self.random.choice(["fast", CRASH])
-        self.server.restart(how)
+        how = self._stop()
+        self.server.start()
         for one in self.machines:
             one.cut_off += 1
         return f"the database ({how})"
 
     def outage(self, machine: Machine) -> str:
-        how = self.random.choice(["fast", CRASH])
-        self.server.stop(how)
+        how = self._stop()
         self._down = True
         for other in self.machines:
             if other is not machine:

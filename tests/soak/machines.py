@@ -38,12 +38,14 @@ class Input:
     Attributes:
         path: The file.
         pairs: The changes in it.
-        done: Whether the program has ended with 0 for it since the last fault.
+        done: Whether the program has ended with 0 for it.
+        said: What it printed on stderr the last time.
     """
 
     path: Path
     pairs: tuple[Pair, ...]
     done: bool = False
+    said: str = ""
 
 
 class Inputs:
@@ -118,6 +120,7 @@ class Machine:
         folder: For its own files.
         database: Name of the database.
         environment: Of its commands.
+        group: The process group of its commands.
         cut_off: Seconds for which the command was stopped, or had no way to the database.
         disturbed_until: Until when no other fault may happen here, by the monotonic clock.
     """
@@ -128,6 +131,7 @@ class Machine:
     folder: Path
     database: str
     environment: Mapping[str, str]
+    group: int
     cut_off: float = 0.0
     disturbed_until: float = 0.0
     input: Input | None = None
@@ -157,6 +161,7 @@ class Machine:
                     **self.environment,
                     "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
                 },
+                process_group=self.group,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -51,10 +51,12 @@ def settings(seed: int) -> SandboxSettings:
 
 
 @contextlib.contextmanager
-def tenant_process(seed: int) -> Iterator[SandboxProcess]:
-    """Run the tenant until the block ends."""
+def tenant_process(seed: int, group: int) -> Iterator[SandboxProcess]:
+    """Run the tenant in a process group until the block ends."""
     command = [sys.executable, "-m", __name__, str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=clean_environment(), process_group=group
+    ) as process:
         try:
             assert process.stdout is not None
             told = json.loads(process.stdout.readline())
