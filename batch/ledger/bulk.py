@@ -13,6 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from batch.ledger.events import changed
+from batch.ledger.messages import send_waiting
 from batch.text import id_key
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def insert_frame(connection: Connection, table: sa.Table, frame: pl.DataFrame) -
     elif frame.height:
         quoted = connection.dialect.identifier_preparer.quote
         columns = ", ".join(map(quoted, names))
+        send_waiting(connection)
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor, cursor.copy(f"COPY {quoted(table.name)} ({columns}) FROM STDIN") as copy:
             for piece in frame.select(names).iter_slices(_SLICE):

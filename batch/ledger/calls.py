@@ -30,6 +30,7 @@ from batch.api.rate_window import (
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
+from batch.ledger.messages import write
 from batch.ledger.permit_clock import ClockMemory, Moment, PermitClock
 from batch.ledger.postgresql import server_of
 from batch.ledger.process import Process
@@ -68,18 +69,16 @@ _PACE: Final = (
         t.pace.c.dialect == sa.bindparam("dialect"),
     )
 )
-_THIS: Final = (t.call.c.pace == sa.bindparam("of")) & (t.call.c.number == sa.bindparam("this"))
-_WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=sa.bindparam("at"))
-_UNUSED: Final = sa.delete(t.call).where(_THIS)
 _OF_PACE: Final = t.call.c.pace == sa.bindparam("of")
+_THIS: Final = _OF_PACE & (t.call.c.number == sa.bindparam("this"))
+_WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=sa.bindparam("at", type_=sa.Float()))
+_UNUSED: Final = sa.delete(t.call).where(_THIS)
 _PAST: Final = sa.delete(t.call).where(_OF_PACE, t.call.c.counted_by < sa.bindparam("since"))
 _COUNTED_LATER, _PERMITTED_LATER = (
     sa.update(t.call).where(_OF_PACE, t.call.c[name] > sa.bindparam("until")).values({name: sa.bindparam("at")})
     for name in ("counted_by", "permitted_at")
 )
-_COUNTING: Final = (t.call.c.pace == sa.bindparam("of")) & (
-    t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since"))
-)
+_COUNTING: Final = _OF_PACE & (t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since")))
 _COUNT: Final = sa.select(sa.func.count()).where(_COUNTING)
 _NEXT_TO_FREE: Final = (
     sa.select(t.call.c.counted_by)
@@ -89,12 +88,12 @@ _NEXT_TO_FREE: Final = (
 )
 _FINGERPRINT: Final = sa.select(
     sa.func.count(), sa.func.count(t.call.c.counted_by), sa.func.max(t.call.c.counted_by)
-).where(t.call.c.pace == sa.bindparam("of"))
+).where(_OF_PACE)
 _GIVE: Final = sa.insert(t.call)
 _GIVEN: Final = (
     sa.update(t.pace)
     .where(t.pace.c.id == sa.bindparam("of"))
-    .values(calls=t.pace.c.calls + sa.bindparam("more"), epoch=sa.bindparam("zero"))
+    .values(calls=t.pace.c.calls + sa.bindparam("more"), epoch=sa.bindparam("zero", type_=sa.Float()))
 )
 
 
@@ -331,9 +330,9 @@ def _record_counted(connection: Connection, pace: int, counted: Mapping[int, flo
     made = [{"of": pace, "this": number, "at": at + ahead} for number, at in counted.items() if at is not None]
     unused = [{"of": pace, "this": number} for number, at in counted.items() if at is None]
     if made:
-        connection.execute(_WAS_COUNTED, made)
+        write(connection, _WAS_COUNTED, made)
     if unused:
-        connection.execute(_UNUSED, unused)
+        write(connection, _UNUSED, unused)
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
@@ -382,7 +381,8 @@ def _close_dead(connection: Connection, pace: int, now: float, process: Process)
 
 
 def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: Moment, process: Process) -> None:
-    connection.execute(
+    write(
+        connection,
         _GIVE,
         [
             {
@@ -397,4 +397,4 @@ def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: Mome
             for number in numbers
         ],
     )
-    connection.execute(_GIVEN, {"of": pace, "more": len(numbers), "zero": moment.epoch})
+    write(connection, _GIVEN, [{"of": pace, "more": len(numbers), "zero": moment.epoch}])

@@ -16,6 +16,7 @@ from batch.dedupe.classify import TENANT_VERDICTS
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among, select_frame
 from batch.ledger.engine import reading, writing
+from batch.ledger.messages import write
 from batch.ledger.repeating import repeated
 from batch.ledger.seals import has_planned_names
 from batch.names.known import KnownNames
@@ -121,9 +122,8 @@ def write_decisions(connection: Connection, run_id: str, decisions: Decisions, n
     at = instant(now)
     if decisions.names:
         run: int = connection.execute(sa.select(t.number_of_run(run_id))).scalar_one()
-        connection.execute(
-            _FORGET_NAME, [{"of_run": run, "of_kind": kind, "of_name": name} for kind, name in decisions.names]
-        )
+        named = [{"of_run": run, "of_kind": kind, "of_name": name} for kind, name in decisions.names]
+        write(connection, _FORGET_NAME, named)
         rows = [(*key, one.outcome.value, one.id, one.problem) for key, one in decisions.names.items()]
         names = pl.DataFrame(rows, schema=_NAMES_SCHEMA, orient="row").sort("kind", "name")
         insert_frame(

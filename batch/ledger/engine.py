@@ -20,6 +20,7 @@ from batch.files import close_to_others, open_private
 from batch.folders import check_way
 from batch.ledger.address import URL_HELP, check_connection, ledger_file, place, why_refused, without_secrets
 from batch.ledger.machine_key import KEY
+from batch.ledger.messages import watch_messages
 from batch.ledger.postgresql import SERVER, Server, server_of
 from batch.ledger.sessions import Lock, connect_arguments
 
@@ -86,6 +87,7 @@ def connect(
         engine.update_execution_options(**{SERVER: server})
         sa.event.listen(engine, "connect", lambda raw, _record: check_connection(raw, url))
         sa.event.listen(engine, "connect", server.on_connect)
+        watch_messages(engine)
         return engine
     _watch_connections(engine)
     if path is not None and original is not None:

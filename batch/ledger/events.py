@@ -16,6 +16,7 @@ from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
 from batch.ledger.engine import SEEN
 from batch.ledger.machine_key import KEY, has_signed
+from batch.ledger.messages import write
 from batch.model import Head
 from batch.states import Event
 from batch.text import instant
@@ -259,20 +260,19 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry], last: 
     if signer is None:
         new = {"public": key.public, "since": instant(entries[0].at)}
         signer = connection.execute(sa.insert(t.signer).returning(t.signer.c.id), new).scalar_one()
-    number, before = (last.number, last.hash) if last.number is not None else (0, "")
-    old = before
-    rows = []
+    known = Head(run=run_id, number=last.number or 0, hash=last.hash or "")
+    rows, before = [], known.hash
     for position, entry in enumerate(entries, start=1):
-        row = _row(last.run, number + position, entry)
+        row = _row(last.run, known.number + position, entry)
         before = chained_hash(before, run_id, row)
         rows.append({**row, "hash": before, "signer": None, "place": None, "signature": None})
-    head = Head(run=run_id, number=number + len(rows), hash=before)
+    head = Head(run=run_id, number=known.number + len(rows), hash=before)
     place = (last.place or 0) + 1
     signature = key.sign(signed_text(last.ledger, place, last.signature or "", head))
     rows[-1] |= {"signer": signer, "place": place, "signature": signature}
-    connection.execute(_ADD, rows)
+    write(connection, _ADD, rows)
     following: dict[str, Followed] = options.get(FOLLOWED, {})
-    if (followed := following.pop(run_id, None)) and followed.knows(Head(run=run_id, number=number, hash=old)):
+    if (followed := following.pop(run_id, None)) and followed.knows(known):
         followed.add(entries, head)
         following[run_id] = followed
     seen[run_id] = head.hash
@@ -364,8 +364,7 @@ def signed_text(ledger: str, place: int, before: str, head: Head) -> str:
 
 def has(connection: Connection, head: Head) -> bool:
     """Whether the ledger has an event that was the newest of a run once."""
-    found = connection.execute(_HASH, {"of_run": head.run, "of_number": head.number}).scalar()
-    return bool(found == head.hash)
+    return bool(connection.execute(_HASH, {"of_run": head.run, "of_number": head.number}).scalar() == head.hash)
 
 
 def newest(connection: Connection, run_id: str) -> Head:

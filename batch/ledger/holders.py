@@ -12,12 +12,13 @@ from batch.errors import RunHeldError
 from batch.ledger import tables as t
 from batch.ledger.events import PLACES
 from batch.ledger.machine_key import KEY
+from batch.ledger.messages import ask
 from batch.ledger.postgresql import begun, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -56,18 +57,22 @@ def require_held(connection: Connection, run: str, process: Process) -> None:
         )
 
 
-def look(connection: Connection, run: str, process: Process) -> Any:
-    """What `events.append` must know, with the check of `require_held`: in one round trip to a database far away.
+def look(connection: Connection, run: str, process: Process) -> Callable[[], Any]:
+    """Asks for what `events.append` must know; the result returns it, with the check of `require_held`.
 
     Raises:
-        RunHeldError: The process does not hold the run.
+        RunHeldError: By the result: the process does not hold the run.
     """
     public: str = connection.get_execution_options()[KEY]().public
-    holder = holding(run, known(connection, process))
-    place = connection.execute(_LOOK, {**holder, "run_id": run, "public": public}).one()
-    if not place.held:
-        require_held(connection, run, process)
-    return place
+    asked = ask(connection, _LOOK, {**holding(run, known(connection, process)), "run_id": run, "public": public})
+
+    def seen() -> Any:
+        (place,) = asked()
+        if not place.held:
+            require_held(connection, run, process)
+        return place
+
+    return seen
 
 
 def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:

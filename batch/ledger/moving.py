@@ -12,6 +12,7 @@ from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.contents import contents
 from batch.ledger.events import Entry, Followed
+from batch.ledger.messages import count_written
 from batch.ledger.rows import REQUEST, item_rows, recipients_of
 from batch.ledger.seals import root, seal_of, write_seals
 from batch.states import Event, State, advance
@@ -32,9 +33,13 @@ _MOVE: Final = (
         t.request.c.state == sa.bindparam("state_before"),
         t.request.c.attempts == sa.bindparam("attempts_before"),
     )
-    .values(state=sa.bindparam("state_after"), state_at=sa.bindparam("at"), attempts=sa.bindparam("attempts_after"))
+    .values(
+        state=sa.bindparam("state_after", type_=t.TEXT),
+        state_at=sa.bindparam("at", type_=t.TEXT),
+        attempts=sa.bindparam("attempts_after", type_=sa.Integer()),
+    )
 )
-_CLAIM: Final = _MOVE.values(claimed=sa.bindparam("claim"))
+_CLAIM: Final = _MOVE.values(claimed=sa.bindparam("claim", type_=sa.Integer()))
 
 
 def move(
@@ -63,19 +68,20 @@ def move(
     if event is Event.NOT_FOUND:
         _require_judged_as_sealed(connection, requests)
     same = {"state_before": state.value, "state_after": advance(state, event).value, "at": instant(now)}
-    moved = connection.execute(
+    moved = count_written(
+        connection,
         _CLAIM if claims else _MOVE,
         [
             {
                 "of_number": one.number,
                 "attempts_before": one.attempts - bool(claims),
                 "attempts_after": one.attempts,
-                "claim": claim,
+                **({"claim": claim} if claims else {}),
                 **same,
             }
             for one, claim in zip(requests, claims or [0] * len(requests), strict=True)
         ],
-    ).rowcount
+    )
     if moved != len(requests):
         names = ", ".join(f"{request.id} (attempt {request.attempts})" for request in requests)
         raise BrokenPromiseError(

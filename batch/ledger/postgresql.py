@@ -20,7 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from batch.errors import BrokenPromiseError, LedgerLostError
+from batch.ledger.heard import Voice
 from batch.ledger.machine_key import KEY
+from batch.ledger.messages import commit_with_waiting, forget_waiting
 from batch.ledger.process import boot_time
 from batch.ledger.sessions import (
     FROZEN_FOR,
@@ -120,6 +122,7 @@ class Server:
         self._told = -_TELL_EVERY
         self._ahead: Ahead | None = None
         self._guard = threading.Lock()
+        self._voice = Voice(frozen_for / 4)
 
     def now(self) -> datetime:
         """This moment by the server's clock, as it was when last asked.
@@ -144,9 +147,10 @@ class Server:
         connection = self._open(engine, keys)
         try:
             try:
-                with self._heard(connection):
+                with self._voice.heard(connection.connection.driver_connection):
                     yield connection
             except BaseException as error:
+                forget_waiting(connection)
                 with suppress(Exception):
                     connection.rollback()
                 if is_passing(error):
@@ -155,27 +159,6 @@ class Server:
             self._commit(engine, connection)
         finally:
             connection.close()
-
-    @contextmanager
-    def _heard(self, connection: Connection) -> Iterator[None]:
-        """Lets the server hear from this process while it computes; a frozen process is silent."""
-        raw: Any = connection.connection.driver_connection
-        over = threading.Event()
-
-        def speak() -> None:
-            while not over.wait(self._frozen_for / 4):
-                # Otherwise the server is at work for it.
-                if raw.info.transaction_status.name == "INTRANS":
-                    with suppress(raw.Error):
-                        raw.execute("SELECT 1")
-
-        speaker = threading.Thread(target=speak, name="heard by the database", daemon=True)
-        speaker.start()
-        try:
-            yield
-        finally:
-            over.set()
-            speaker.join()
 
     def on_connect(self, raw: Any, _record: object) -> None:
         """Refuse a server that is not the one from before: it may lack the last transactions."""
@@ -284,7 +267,7 @@ class Server:
             raise BrokenPromiseError("A statement has failed, and the transaction went on.")
         number = begun(connection).number
         try:
-            connection.commit()
+            commit_with_waiting(connection)
         except (DBAPIError, raw.Error) as error:
             if not is_passing(error):
                 raise

@@ -109,12 +109,13 @@ class Requests:
         """
         with writing(self._engine, Lock.OWN) as connection:
             require_never_lost(connection)
-            last, seen = look(connection, run.id, process), self._heads.get(run.id)
+            looked, seen = look(connection, run.id, process), self._heads.get(run.id)
+            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
+            last = looked()
             newest = Head(run=run.id, number=last.number or 0, hash=last.hash or "")
             is_known = run.id in self._followed and self._followed[run.id].knows(newest)
             if not is_known:
                 self._require_claims(connection, run.id)
-            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
             if not rows:
                 return ()
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
@@ -185,16 +186,17 @@ class Requests:
         """
         adds = any(one.parts or one.alone or one.answer.existing for one in answered)
         with writing(self._engine, Lock.LEDGER if adds else Lock.OWN) as connection:
-            last = look(connection, answered[0].request.run, process)
+            looked = look(connection, answered[0].request.run, process)
             for event in dict.fromkeys(one.decision.event for one in answered):
                 alike = [one for one in answered if one.decision.event is event]
                 try:
                     move(connection, [one.request for one in alike], State.SENDING, event, alike[-1].at)
                 except BrokenPromiseError:
+                    looked()
                     require_never_lost(connection)
                     self._require_claims(connection, answered[0].request.run)
                     raise
-            events.append(connection, answered[0].request.run, [entry_of(one) for one in answered], last)
+            events.append(connection, answered[0].request.run, [entry_of(one) for one in answered], looked())
             for one in answered:
                 if one.parts:
                     divide(connection, one.request, one.parts, State.REFUSED, one.at, tag=self._new_id())

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 
 from batch.api.dialects import ItemType, Operation
 from batch.ledger import tables as t
+from batch.ledger.bulk import Among
+from batch.ledger.messages import ask
 from batch.model import Request, RequestItem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy.engine import Connection
 
@@ -28,9 +30,7 @@ _AT_ONCE: Final = 500
 _NUMBERED: Final = REQUEST.where(t.request.c.number.in_(sa.bindparam("numbers", expanding=True))).order_by(
     t.request.c.number
 )
-_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(
-    t.identity.c.id.in_(sa.bindparam("numbers", expanding=True))
-)
+_IDENTITIES: Final = sa.select(t.identity.c.id, t.identity.c.external_id).where(Among(t.identity.c.id, "numbers"))
 _ITEMS: Final = (
     sa.select(t.request_item, t.item.c.type, t.item.c.external_id, t.detail)
     .join(t.item, t.item.c.id == t.request_item.c.item)
@@ -57,12 +57,13 @@ def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request,
     """The requests in rows of REQUEST, in their order."""
     identities = _identities(connection, {number for row in rows for number in recipients_of(row)})
     items = _items(connection, [row.number for row in rows])
+    names = identities()
     return tuple(
         Request(
             number=row.number,
             run=row.run_id,
             operation=Operation(row.operation),
-            recipients=tuple(identities[number] for number in recipients_of(row) if number in identities),
+            recipients=tuple(names[number] for number in recipients_of(row) if number in names),
             items=tuple(_request_item(item) for item in items[row.number]),
             attempts=row.attempts,
             parent=row.parent,
@@ -82,13 +83,14 @@ def item_rows(connection: Connection, number: int) -> Sequence[Any]:
     return _items(connection, [number])[number]
 
 
-def _identities(connection: Connection, numbers: set[int]) -> dict[int, str]:
+def _identities(connection: Connection, numbers: set[int]) -> Callable[[], dict[int, str]]:
+    """Asks for the ids of identities."""
     ordered = sorted(numbers)
-    found: dict[int, str] = {}
-    for start in range(0, len(ordered), _AT_ONCE):
-        some = connection.execute(_IDENTITIES, {"numbers": ordered[start : start + _AT_ONCE]})
-        found.update((row.id, row.external_id) for row in some)
-    return found
+    asked = [
+        ask(connection, _IDENTITIES, {"numbers": ordered[start : start + _AT_ONCE]})
+        for start in range(0, len(ordered), _AT_ONCE)
+    ]
+    return lambda: {row.id: row.external_id for some in asked for row in some()}
 
 
 def _items(connection: Connection, requests: Sequence[int]) -> defaultdict[int, list[Any]]:

@@ -11,6 +11,7 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, select_among, select_frame, spellings
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_findings
+from batch.ledger.messages import write
 from batch.ledger.repeating import repeated
 from batch.model import StatusGroup, TrackSummary
 from batch.states import State
@@ -244,7 +245,8 @@ def write_statuses(connection: Connection, tenant: str, statuses: Sequence[Chang
         )
         .sort("request", "identity", "item")
     )
-    connection.execute(
+    write(
+        connection,
         _FORGET,
         [
             {"of_request": request, "of_identity": identity, "of_item": item}
