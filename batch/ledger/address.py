@@ -35,7 +35,7 @@ _OLDEST: Final = 140000
 _NO_FILE: Final = re.compile(r"^postgres(ql)?[:/+]|\b(host|dbname|user|password|service)\s*=", re.IGNORECASE)
 """What looks like a database's address, and is none."""
 
-_SHOWN: Final = frozenset({"host", "hostaddr", "port", "service", "user", "dbname"})
+_SHOWN: Final = frozenset({"host", "hostaddr", "port", "service", "user", "dbname", "options"})
 """Parts of a URL's query that say where a database is. No other is shown, since it may be secret."""
 _WEAK: Final = frozenset({"", "disable", "allow", "prefer"})
 """Values of `sslmode` with which libpq goes on without TLS."""
@@ -45,6 +45,7 @@ _BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-
 _ENVIRONMENT: Final = {
     "host": "PGHOST",
     "hostaddr": "PGHOSTADDR",
+    "user": "PGUSER",
     "service": "PGSERVICE",
     "servicefile": "PGSERVICEFILE",
     "sslmode": "PGSSLMODE",
@@ -110,134 +111,6 @@ def without_secrets(text: str, url: sa.URL) -> str:
     return text
 
 
-def why_refused(error: BaseException, url: sa.URL) -> tuple[str, str] | None:
-    """Why PostgreSQL can't be used, and the next step; None if that is not known.
-
-    The driver knows no code of an error before there is a connection, so its words must do.
-
-    Args:
-        error: The driver's error.
-        url: Of the ledger.
-    """
-    said = without_secrets(" ".join(str(getattr(error, "orig", error)).split()), url)
-    state = str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
-    for found, codes, cause, then in _REFUSALS:
-        if state in codes if state else found.search(said):
-            known = _known(url)
-            words = {
-                "place": place(url),
-                "host": known.get("hostaddr") or known.get("host") or "localhost",
-                "port": str(url.port or known.get("port") or 5432),
-                "user": _named("role|user", said) or url.username or "USER",
-                "database": _named("database", said) or url.database or "DATABASE",
-                "schema": (re.search(r"for schema ([^ ,;]+)", said) or ["", "public"])[1],
-                "said": said,
-            }
-            return cause.format(**words), then.format(**words)
-    return None
-
-
-def _named(kind: str, said: str) -> str:
-    found = re.search(rf'(?:{kind}) "([^"]+)"', said)
-    return found[1] if found else ""
-
-
-_GIVE_IT: Final = "Put it in the variable PGPASSWORD, in ~/.pgpass or in a service file, never in the config file."
-_REACH: Final = (
-    "Start the server, or correct the address. This tells whether it answers: pg_isready -h {host} -p {port}"
-)
-_REFUSALS: Final = tuple(
-    (re.compile(words, re.IGNORECASE), frozenset(codes.split()), cause, then)
-    for words, codes, cause, then in (
-        (
-            "password authentication failed",
-            "28P01",
-            "{place} refuses the password of {user}, or knows no such role.",
-            f"{_GIVE_IT} If there is no such role: createuser -h {{host}} -p {{port}} --pwprompt {{user}}",
-        ),
-        ("no password supplied", "", "{place} asks for a password, and there is none.", _GIVE_IT),
-        (
-            'database "[^"]*" does not exist',
-            "3D000",
-            "There is no database {database} at {place}.",
-            "Make it: createdb -h {host} -p {port} --encoding=UTF8 --template=template0 {database}",
-        ),
-        (
-            'role "[^"]*" does not exist',
-            "",
-            "There is no role {user} at {place}.",
-            "Make it: createuser -h {host} -p {port} --pwprompt {user}",
-        ),
-        (
-            "not permitted to log in|no pg_hba.conf entry|pg_hba.conf rejects",
-            "28000",
-            "{place} does not let {user} in from here: {said}.",
-            "Ask its administrator for a line in pg_hba.conf such as: hostssl {database} {user} ADDRESS scram-sha-256",
-        ),
-        (
-            "permission denied for database",
-            "",
-            "{user} may not connect to the database {database}.",
-            'Let its owner run: GRANT CONNECT ON DATABASE "{database}" TO "{user}"',
-        ),
-        (
-            "failed to resolve host|could not translate host name",
-            "",
-            "The name {host} is not found, so {place} can't be reached.",
-            "Correct it in --ledger, PGHOST or the service file.",
-        ),
-        (
-            "connection refused|no such file or directory.*socket|socket.*no such file",
-            "",
-            "Nothing listens at {host}, port {port}, so {place} can't be reached.",
-            _REACH,
-        ),
-        ("timeout|timed out|unreachable|no route to host", "", "{place} can't be reached: {said}.", _REACH),
-        (
-            "does not support SSL|SSL is not enabled",
-            "",
-            "{place} offers no TLS: {said}.",
-            "Turn TLS on at the server (ssl = on). If the way to it is safe without, add --ledger-insecure.",
-        ),
-        (
-            "certificate|SSL error(?!: unexpected eof)",
-            "",
-            "{place} can't prove that it is itself: {said}.",
-            "Set PGSSLROOTCERT to a file with the certificates of its authority. Its own certificate must name {host}.",
-        ),
-        (
-            "hot standby|read-only|session is not|in recovery",
-            "25006",
-            "{place} is a replica, or takes no changes now.",
-            "Name the primary server with --ledger.",
-        ),
-        (
-            "permission denied",
-            "42501 3F000",
-            "{user} may not make or use the ledger's tables in the database {database}: {said}.",
-            (
-                'Let its owner run: GRANT USAGE, CREATE ON SCHEMA {schema} TO "{user}"; GRANT TEMPORARY ON DATABASE '
-                '"{database}" TO "{user}"'
-            ),
-        ),
-        (
-            "too many (connections|clients)|remaining connection slots",
-            "53300",
-            "{place} has no connection left: {said}.",
-            "Wait, or raise max_connections at the server.",
-        ),
-        ("starting up|shutting down", "57P03", "{place} is just starting or ending.", "Wait for it."),
-        (
-            "invalid connection option|sslmode value|definition of service|invalid port|service file",
-            "",
-            "The address {place} can't be used: {said}.",
-            URL_HELP,
-        ),
-    )
-)
-"""Words of libpq and the server, codes of the server, the cause and what helps."""
-
-
 def check_connection(raw: Any, url: sa.URL) -> None:
     """Checks a new connection to PostgreSQL before anything is done with it.
 
@@ -249,7 +122,7 @@ def check_connection(raw: Any, url: sa.URL) -> None:
         LedgerRefusedError: It has no TLS although it leads off this machine, or the server can't hold a ledger.
     """
     info = raw.info
-    asked_for_none = url.query.get("sslmode") in _WEAK and not _is_here(_known(url))
+    asked_for_none = url.query.get("sslmode") in _WEAK and not _is_here(known(url))
     if not (info.pgconn.ssl_in_use or asked_for_none or _is_local(info.hostaddr or info.host)):
         raise _no_tls(f"The connection to {place(url)} has no TLS, so others could read and change what it carries.")
     if info.server_version < _OLDEST:
@@ -282,15 +155,15 @@ def _of_postgresql(url: sa.URL, *, insecure: bool) -> sa.URL:
             f"access-batch does not use the driver {driver} for PostgreSQL.",
             next_step=f"Nothing was sent. Write: --ledger '{_shown(url, PLAIN_PARTS)}'{and_password}",
         )
-    known = _known(url)
-    mode = known.get("sslmode", "")
-    if _is_here(known) and mode not in _STRONG:
+    there = known(url)
+    mode = there.get("sslmode", "")
+    if _is_here(there) and mode not in _STRONG:
         return url
     if insecure:
         return url.update_query_dict({"sslmode": mode or "prefer"})
     if mode and mode not in _STRONG:
         raise _no_tls(f"sslmode={mode} lets the connection to {place(url)} do without TLS.")
-    trusted = _trusted(known)
+    trusted = _trusted(there)
     added = {"sslmode": mode or "verify-full", **({"sslrootcert": trusted} if trusted else {})}
     # Else libpq would take encryption by Kerberos instead, if it can.
     return url.update_query_dict({"gssencmode": "disable", **added})
@@ -309,7 +182,7 @@ def _shown(url: sa.URL, parts: frozenset[str]) -> str:
     return url.set(drivername="postgresql", query=kept)._replace(password=None).render_as_string()
 
 
-def _known(url: sa.URL) -> Mapping[str, str]:
+def known(url: sa.URL) -> Mapping[str, str]:
     """What libpq will know of the server: from the URL, the service file and the environment."""
     # SQLAlchemy takes a host in the query before the other one.
     given = {name: ",".join(values) for name, values in url.normalized_query.items()}

@@ -18,10 +18,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from batch.errors import LedgerLostError, LedgerRefusedError
 from batch.files import close_to_others, open_private
 from batch.folders import check_way
-from batch.ledger.address import URL_HELP, check_connection, ledger_file, place, why_refused, without_secrets
+from batch.ledger.address import URL_HELP, check_connection, ledger_file, place, without_secrets
 from batch.ledger.machine_key import KEY
 from batch.ledger.messages import watch_messages
 from batch.ledger.postgresql import SERVER, Server, server_of
+from batch.ledger.refusals import why_refused
 from batch.ledger.sessions import Lock, connect_arguments
 
 if TYPE_CHECKING:
@@ -330,8 +331,9 @@ def _explained(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeoutError, engine.dialect.loaded_dbapi.Error) as error:
-        if refused := why_refused(error, engine.url) if engine.dialect.name == "postgresql" else None:
-            raise LedgerLostError(refused[0], next_step=f"{_RECORDED_FIRST} {refused[1]}") from error
+        if engine.dialect.name == "postgresql":
+            cause, then = why_refused(error, engine.url)
+            raise LedgerLostError(cause, next_step=f"{_RECORDED_FIRST} {then}") from error
         said = without_secrets(str(getattr(error, "orig", error)), engine.url)
         raise LedgerLostError(
             f"The ledger {place(engine.url)} can't be used: {said}.",
