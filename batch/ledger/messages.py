@@ -121,7 +121,8 @@ def commit_with_waiting(connection: Connection) -> None:
         # If a statement fails, the server skips what follows it in the same message.
         with raw.pipeline():
             _send(raw, waiting)
-            raw.commit()
+            # The driver's own method sends one more message.
+            raw.execute("COMMIT")
     connection.commit()
 
 

@@ -269,6 +269,8 @@ class Server:
         try:
             commit_with_waiting(connection)
         except (DBAPIError, raw.Error) as error:
+            if raw.closed:
+                connection.invalidate()
             if not is_passing(error):
                 raise
             if number and not self._was_committed(engine, number):

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from batch.api.dialects import Rate
 from batch.commands.heads import Heads
 from batch.errors import BrokenPromiseError, LedgerChangedError, LedgerLostError, RunHeldError
+from batch.ledger import messages
 from batch.ledger import tables as t
 from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls, RateKey
@@ -109,6 +110,21 @@ class Counter:
 
 
 repeated(Counter)
+
+SOME_MORE = sa.update(t.about).values(claims=t.about.c.claims + sa.bindparam("more", type_=sa.Integer()))
+
+
+class LateCounter(Counter):
+    """Writes with its COMMIT, in one message."""
+
+    def count(self) -> int:
+        with writing(self._engine) as connection:
+            before: int = connection.execute(sa.select(t.about.c.claims)).scalar_one()
+            messages.write(connection, SOME_MORE, [{"more": 1}])
+        return before + 1
+
+
+repeated(LateCounter)
 
 
 def kill_session(url: str) -> Callable[[Any], None]:
@@ -235,16 +251,17 @@ class Relay:
             one.close()
 
 
+@pytest.mark.parametrize("counter", [Counter, LateCounter])
 @pytest.mark.parametrize("cut_before", [True, False], ids=["before it arrives", "before its answer arrives"])
 def test_a_commit_whose_connection_breaks_is_neither_lost_nor_repeated(
-    postgresql: str, postgresql_server: RealServer, *, cut_before: bool
+    postgresql: str, postgresql_server: RealServer, counter: type[Counter], *, cut_before: bool
 ) -> None:
     relay = Relay(postgresql_server.port, cut_before=cut_before)
     database = sa.make_url(postgresql).database
     url = f"postgresql+psycopg://postgres@127.0.0.1:{relay.port}/{database}?sslmode=disable"
     try:
         with engine_of(url) as engine:
-            assert Counter(engine, []).count() == 1
+            assert counter(engine, []).count() == 1
     finally:
         relay.close()
     assert (claims(postgresql), relay.cuts) == (1, 0)

@@ -1,0 +1,135 @@
+"""Statements that travel in one message: few round trips to a database far away, and nothing is lost or comes late."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from batch.answers.outcome import decide
+from batch.api.dialects import Rate
+from batch.errors import LedgerLostError
+from batch.ledger import tables as t
+from batch.ledger.answered import Answered
+from batch.ledger.calls import RateKey
+from batch.ledger.engine import connect, writing
+from batch.ledger.messages import ask, count_written, write
+from batch.ledger.postgresql import Server
+from batch.ledger.process import boot_id, boot_time
+from batch.model import Clock
+from tests.builders import NOW
+from tests.ledger.ledger_helpers import ACCEPTED, ME, TENANT, claim, open_ledger, record, rows, singles
+from tests.ledger.ledger_helpers import write as plan
+from tests.soak.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy.engine import Connection
+
+    from tests.postgresql import Server as RealServer
+
+pytestmark = [pytest.mark.postgresql, pytest.mark.also_postgresql]
+
+ADD = sa.insert(t.requester)
+RENAME = (
+    sa.update(t.requester)
+    .where(t.requester.c.identity == sa.bindparam("old"))
+    .values(identity=sa.bindparam("new", type_=t.TEXT))
+)
+NAMES = sa.select(t.requester.c.identity).where(t.requester.c.tenant == sa.bindparam("of")).order_by("identity")
+RATE = Rate(requests=9, seconds=10.0)
+RATE_KEY = RateKey(tenant=TENANT, client="c", dialect="beta")
+REAL = Clock(now=lambda: NOW, monotonic=boot_time, boot=boot_id())
+ODD = 'a "quoted" \\ one,\nwith a line, \u00e9\U0001f600 and %s'
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[Connection]:
+    with open_ledger(url) as ledger:
+        plan(ledger, *singles(1))
+    engine = connect(sa.make_url(url), server=Server(name="me", patience=0.0, say=lambda _line: None))
+    try:
+        with writing(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def people(*names: str) -> list[dict[str, Any]]:
+    return [{"tenant": 1, "identity": name} for name in names]
+
+
+def test_what_waits_is_seen_by_the_next_statement_and_committed(postgresql: str) -> None:
+    with transaction(postgresql) as connection:
+        write(connection, ADD, people("b", ODD))
+        asked = ask(connection, NAMES, {"of": 1})
+        write(connection, ADD, people("c"))
+        seen = connection.execute(NAMES, {"of": 1}).scalars().all()
+        assert count_written(connection, RENAME, [{"old": "b", "new": "x"}, {"old": "nobody", "new": "y"}]) == 1
+        write(connection, ADD, people("d"))
+    assert [row.identity for row in asked()] == [ODD, "b"]
+    assert seen == [ODD, "b", "c"]
+    assert rows(postgresql, "SELECT identity FROM requester ORDER BY 1") == [(ODD,), ("c",), ("d",), ("x",)]
+
+
+def test_an_answer_that_is_wanted_first_does_not_wait(postgresql: str) -> None:
+    with transaction(postgresql) as connection:
+        write(connection, ADD, people("a"))
+        assert [row.identity for row in ask(connection, NAMES, {"of": 1})()] == ["a"]
+
+
+def test_a_write_that_fails_with_the_commit_undoes_everything_and_is_reported(postgresql: str) -> None:
+    def adds_one_twice() -> None:
+        with transaction(postgresql) as connection:
+            write(connection, ADD, people("a", "b"))
+            write(connection, ADD, people("a"))
+
+    with pytest.raises(LedgerLostError, match="duplicate key"):
+        adds_one_twice()
+    assert rows(postgresql, "SELECT identity FROM requester") == []
+
+
+def test_what_waits_in_a_transaction_that_is_undone_is_never_written(postgresql: str) -> None:
+    with open_ledger(postgresql) as ledger:
+        plan(ledger, *singles(1))
+    engine = connect(sa.make_url(postgresql), server=Server(name="me", patience=0.0, say=lambda _line: None))
+
+    def changes_its_mind() -> None:
+        with writing(engine) as connection:
+            write(connection, ADD, people("a"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        changes_its_mind()
+    with writing(engine) as connection:
+        assert connection.execute(NAMES, {"of": 1}).all() == []
+    engine.dispose()
+
+
+def test_a_claim_its_answer_and_permits_take_few_round_trips(postgresql: str, postgresql_server: RealServer) -> None:
+    database = sa.make_url(postgresql).database
+    with Proxy(postgresql_server.folder / f".s.PGSQL.{postgresql_server.port}") as proxy:
+        url = f"postgresql+psycopg://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
+        with open_ledger(url) as ledger:
+            run = plan(ledger, *singles(9))
+            calls = ledger.calls(RATE_KEY, rate=RATE, process=ME, clock=REAL)
+            record(ledger, claim(ledger, run), ACCEPTED)
+            permits = calls.permit(wanted=3, counted={})
+            claims = partial(ledger.requests.claim, run, NOW, ME, most=8)
+            more = partial(calls.permit, wanted=3, counted=dict.fromkeys(permits.numbers, REAL.monotonic()))
+            claimed, for_a_claim = round_trips(proxy, claims)
+            permitted, for_permits = round_trips(proxy, more)
+            sent = [request for body in claimed for request in body.requests]
+            answered = [Answered(request=one, answer=ACCEPTED, decision=decide(ACCEPTED), at=NOW) for one in sent]
+            _, for_answers = round_trips(proxy, partial(ledger.requests.record, *answered, process=ME))
+    assert (len(claimed), len(permitted.numbers)) == (8, 3)
+    assert (for_a_claim, for_permits, for_answers) == (6, 4, 3)
+
+
+def round_trips(proxy: Proxy, work: Callable[[], Any]) -> tuple[Any, int]:
+    before = proxy.round_trips
+    return work(), proxy.round_trips - before
