@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
+import subprocess
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,8 +18,20 @@ from batch.commands.heads import Heads
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from batch.sandbox.tenant import OTHER_USER
-from tests.end_to_end.program import Ended, Program, accepted, environment, fork, grant, once, pair_of, write_rows
+from tests.end_to_end.program import (
+    Ended,
+    Forked,
+    Program,
+    accepted,
+    environment,
+    fork,
+    grant,
+    once,
+    pair_of,
+    write_rows,
+)
 from tests.ledger.ledger_helpers import a_process, alter, open_ledger, rows
+from tests.postgresql import Server, free_port
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -72,6 +86,64 @@ def test_a_ledger_put_back_from_a_backup_sends_nothing_twice(
     assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
     again = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
     assert "older than" not in again.err
+
+
+MANY = [grant(person, person) for person in range(200)]
+
+
+def wait_for_more(tenant: RunningSandbox, process: Forked) -> None:
+    """Waits until the process has sent some more requests."""
+    before = tenant.tenant.audit.posts
+    wait_until(lambda: tenant.tenant.audit.posts >= before + 8, process)
+
+
+def assert_lost_and_found(
+    process: Forked, program: Program, tenant: RunningSandbox, path: Path, ledger: str | Path
+) -> None:
+    """A process under which the ledger was put back ends with exit code 4, and the same command then does the rest."""
+    out, err = process.communicate()
+    assert process.returncode == 4, err
+    assert "The ledger has lost this process's last claim: it was put back, or is another copy." in out + err
+    assert len(accepted(tenant)) < len(MANY)
+    ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, MANY))
+    assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
+
+
+def test_a_ledger_put_back_under_a_running_process_ends_it(
+    program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "many.csv", MANY)
+    process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+    wait_for_more(tenant, process)
+    back_up(ledger, tmp_path / "backup.db")
+    wait_for_more(tenant, process)
+    # As `sqlite3 ledger.db '.restore backup.db'` does: the file stays the same one.
+    back_up(tmp_path / "backup.db", ledger)
+    assert_lost_and_found(process, program, tenant, path, ledger)
+
+
+@pytest.mark.usefixtures("postgresql_server")
+def test_a_databases_files_put_back_under_a_running_process_end_it(
+    program: Program, tenant: RunningSandbox, short_folder: Path, tmp_path: Path
+) -> None:
+    path, server = write_rows(tmp_path / "many.csv", MANY), Server(short_folder / "s", free_port())
+    data, copy = server.folder / "data", server.folder / "copy"
+    server.start()
+    try:
+        ledger = server.url("postgres")
+        process = fork("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+        for source, target in ((data, copy), (copy, data)):
+            wait_for_more(tenant, process)
+            server.stop()
+            shutil.rmtree(target, ignore_errors=True)
+            # With its owner.
+            subprocess.run(["/bin/cp", "-a", source, target], check=True)
+            server.start()
+        assert_lost_and_found(process, program, tenant, path, ledger)
+    finally:
+        server.stop(signal.SIGQUIT)
 
 
 def test_a_ledger_copied_without_its_wal_sends_nothing_twice(

@@ -375,10 +375,27 @@ def test_a_request_of_a_dead_process_is_unconfirmed_from_the_time_of_discovery(l
 def test_a_ledger_that_loses_a_claim_while_it_is_open_claims_nothing_more(path: Place, ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     claim(ledger, run)
-    alter(path, "DELETE FROM event WHERE event = 'claimed'", "UPDATE request SET state = 'PLANNED', attempts = 0")
+    lose_claims(path)
     with pytest.raises(LedgerLostError, match="has lost this process"):
         claim(ledger, run)
     assert not attempts(path)
+
+
+def lose_claims(path: Place) -> None:
+    """Puts a ledger back to before its first claim."""
+    alter(path, "DELETE FROM event WHERE event = 'claimed'", "UPDATE request SET state = 'PLANNED', attempts = 0")
+
+
+def test_a_ledger_that_loses_a_claim_while_it_is_open_takes_no_answer_to_it(path: Place, ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    request = claim(ledger, run)
+    lose_claims(path)
+    for answer in (ACCEPTED, REFUSED, THROTTLED, FAILED):
+        with pytest.raises(LedgerLostError, match="has lost this process's last claim") as lost:
+            record(ledger, request, answer)
+    assert (lost.value.exit_code, "it first compares" in lost.value.next_step) == (4, True)
+    assert not answers(path)
+    assert states(path) == ["PLANNED"] * 3
 
 
 def test_a_request_that_failed_and_got_through_in_the_end_had_failed_by_chance(ledger: Ledger) -> None:
