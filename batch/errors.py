@@ -24,7 +24,11 @@ AccessBatchError
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CHECK_ADDRESS: Final = "Check the base URL, --api and the network; then run the same command again."
 """What to do if something other than the API answers."""
@@ -42,9 +46,13 @@ class AccessBatchError(Exception):
     Args:
         message: What happened, in a sentence for the user.
         next_step: What the user can do now; printed on its own line.
+
+    Attributes:
+        known: What is known of the command's result all the same, for its answer in JSON.
     """
 
     exit_code: ClassVar[int] = 1
+    known: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, message: str, *, next_step: str = "") -> None:
         super().__init__(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.commands.streams import failure_of
@@ -12,7 +13,7 @@ from batch.report.terminal import COMMANDS, as_json, shown
 from batch.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 INTERRUPTED: Final = 130
 BUG: Final = 1
@@ -41,7 +42,7 @@ def _run(program: Callable[[], object]) -> int:
         _say(f"access-batch: {error.message}")
         if error.next_step:
             _say(error.next_step)
-        _answer(error.exit_code, error.message, error.next_step)
+        _answer(error.exit_code, error.message, error.next_step, error.known)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001 - the boundary: nothing may end without a message, not even a Rust panic
         return _bug(error)
@@ -74,11 +75,11 @@ def _interrupted(interruption: KeyboardInterrupt) -> int:
 _HELD: Final = "The ledger holds everything that happened; run the same command again to continue."
 
 
-def _answer(code: int, message: str, next_step: str = "") -> None:
+def _answer(code: int, message: str, next_step: str = "", known: Mapping[str, object] = MappingProxyType({})) -> None:
     """Answers in JSON if the command has not done so: a script finds one object, whatever happens."""
     if COMMANDS.owes_json:
         error = {"exit_code": code, "message": visible(message), "next_step": visible(COMMANDS.completed(next_step))}
-        sys.stdout.write(f"{visible(as_json({'error': error}))}\n")
+        sys.stdout.write(f"{visible(as_json({'error': error, **known}))}\n")
 
 
 def _say(line: str) -> None:

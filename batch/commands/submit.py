@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,13 @@ from batch.commands.session import (
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import track_run
 from batch.dedupe.row_class import changes_set_aside
-from batch.errors import DeclinedError, ForeignPlanError, StoppedError, UnconfirmedError
+from batch.errors import DeclinedError, ForeignPlanError, LedgerLostError, StoppedError, UnconfirmedError
 from batch.loops.send import Submitter
 from batch.model import EMPTY_TALLY
 from batch.pipeline import doubts_elsewhere, failed_elsewhere, latest_states, with_outcomes
 from batch.read import check_inputs, shown
 from batch.report.files import make_folder, write_result_files
+from batch.report.headway import describe_seen, seen
 from batch.report.log_file import LogFile
 from batch.report.messages import STOPPING
 from batch.report.progress import Progress
@@ -41,7 +42,7 @@ from batch.states import IN_DOUBT, UNSENT
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -108,6 +109,7 @@ def submit(
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
         runtime.open_ledger(settings, screen.say) as ledger,
+        _told_if_lost(screen) as shown_of,
     ):
         screen.say(*log.notices)
         consent = sessions.identified(ledger, consent, screen, stdin_is_input="-" in inputs)
@@ -121,7 +123,7 @@ def submit(
         while True:
             others = job.doubts
             doubts_before = _doubts(ledger, others)
-            sending = _Sending(job, ledger, run, others, settings, screen, sessions, runtime, log)
+            sending = _Sending(job, ledger, run, others, settings, screen, sessions, runtime, log, shown_of)
             stopped, interrupted = sending.send()
             # Planning again leaves no foreign plan in the run.
             is_foreign = not interrupted and isinstance(stopped, ForeignPlanError)
@@ -168,6 +170,23 @@ def submit(
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
 
+@contextmanager
+def _told_if_lost(screen: Screen) -> Iterator[dict[str, Progress]]:
+    """If the ledger is lost, so that nothing can be summed up, tell what was shown of the run that was sent last.
+
+    Yields:
+        Where to put the display of each run's sending.
+    """
+    shown_of: dict[str, Progress] = {}
+    try:
+        yield shown_of
+    except LedgerLostError as error:
+        for run, progress in shown_of.items():
+            screen.say(describe_seen(run, progress.headway))
+            error.known = {"run": run, **seen(progress.headway)}
+        raise
+
+
 def _doubts(ledger: Ledger, runs: Sequence[str]) -> int:
     """How many requests of these runs are in doubt."""
     tallies = (ledger.runs.tally(ledger.runs.named(name)) for name in runs)
@@ -188,6 +207,7 @@ class _Sending:
         sessions: SessionFactory,
         runtime: Runtime,
         log: LogFile,
+        shown_of: dict[str, Progress],
     ) -> None:
         self._job = job
         self._ledger = ledger
@@ -198,6 +218,7 @@ class _Sending:
         self._sessions = sessions
         self._runtime = runtime
         self._log = log
+        self._shown_of = shown_of
 
     def send(self) -> tuple[StoppedError | None, bool]:
         """Send; return why sending stopped early, and whether the user interrupted it."""
@@ -264,7 +285,7 @@ class _Sending:
     async def _send(self, run: Run, tally: Tally, others: Sequence[Run]) -> tuple[StoppedError | None, bool]:
         settings = self._settings
         screen = self._screen
-        progress = Progress(
+        progress = self._shown_of[run.id] = Progress(
             screen.console,
             tally,
             settings.pace,

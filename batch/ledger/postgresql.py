@@ -198,7 +198,11 @@ class Server:
             attempt: How many attempts have failed since then.
             why: What keeps us waiting.
         """
-        if self._identity is None or boot_time() - since >= self._patience:
+        if self._identity is None:
+            return False
+        if boot_time() - since >= self._patience:
+            # The command ends, and each of its last steps would wait for as long again.
+            self.hurry()
             return False
         if boot_time() - since >= _TELL_AFTER:
             self._tell(why)

@@ -118,6 +118,25 @@ def after(headway: Headway, event: RunEvent, now: float) -> Headway:
     return headway
 
 
+def seen(headway: Headway) -> dict[str, dict[str, int]]:
+    """What is known without the ledger, under the names of the summary's JSON; of the others only the ledger knows."""
+    amounts = {"planned": headway.planned, "accepted": headway.accepted, "refused": headway.refused}
+    return {
+        "changes": {name: amount.changes for name, amount in amounts.items()},
+        "requests": {name: amount.requests for name, amount in amounts.items()},
+    }
+
+
+def describe_seen(run: str, headway: Headway) -> str:
+    """The same for people."""
+    planned = headway.planned
+    return (
+        f"Run {run}, as far as this command has recorded it: of {count(planned.changes, 'change')} in "
+        f"{count(planned.requests, 'request')}, {headway.accepted.changes:,} accepted, "
+        f"{headway.refused.changes:,} refused. The ledger knows of the others. No result file was written."
+    )
+
+
 def after_sending(headway: Headway, request: Request, now: float) -> Headway:
     """After an attempt has begun; a request within another's body makes no attempt of its own."""
     step = _step(headway, now)

@@ -75,6 +75,11 @@ class Progress:
             # Standard output belongs to the command's answer, so the display must not redirect it.
             self._live = Live(console=console, get_renderable=self._drawn, transient=True, redirect_stdout=False)
 
+    @property
+    def headway(self) -> Headway:
+        """How far the run has come."""
+        return self._headway
+
     def tell(self, event: RunEvent) -> None:
         """Take one event into the display, and print what deserves a line of its own."""
         self._headway = headway.after(self._headway, event, self._clock.monotonic())

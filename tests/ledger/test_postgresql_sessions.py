@@ -707,6 +707,15 @@ def test_a_user_in_a_hurry_waits_no_longer_for_a_server_that_has_gone(postgresql
         assert not known.may_go_on(boot_time(), 0)
 
 
+def test_who_has_waited_in_vain_for_a_server_does_not_wait_for_as_long_at_each_further_step(postgresql: str) -> None:
+    known = server()
+    with engine_of(postgresql, known) as engine:
+        assert Counter(engine, []).count() == 1
+        assert known.may_go_on(boot_time(), 0)
+        assert not known.may_go_on(boot_time() - PATIENT, 0)
+        assert not known.may_go_on(boot_time(), 0)
+
+
 def test_two_machines_remember_the_same_user_at_the_same_time(postgresql: str) -> None:
     ours, theirs = two(postgresql)
     with ours, theirs:
