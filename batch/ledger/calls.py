@@ -71,12 +71,15 @@ _PACE: Final = (
 )
 _OF_PACE: Final = t.call.c.pace == sa.bindparam("of")
 _THIS: Final = _OF_PACE & (t.call.c.number == sa.bindparam("this"))
-_WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=sa.bindparam("at", type_=sa.Float()))
+_AT: Final = sa.bindparam("at", type_=sa.Float())
+_WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=_AT)
 _UNUSED: Final = sa.delete(t.call).where(_THIS)
 _PAST: Final = sa.delete(t.call).where(_OF_PACE, t.call.c.counted_by < sa.bindparam("since"))
-_COUNTED_LATER, _PERMITTED_LATER = (
-    sa.update(t.call).where(_OF_PACE, t.call.c[name] > sa.bindparam("until")).values({name: sa.bindparam("at")})
-    for name in ("counted_by", "permitted_at")
+_LATER: Final = {column: column > sa.bindparam("until") for column in (t.call.c.counted_by, t.call.c.permitted_at)}
+_WERE_NOW: Final = (
+    sa.update(t.call)
+    .where(_OF_PACE, sa.or_(*_LATER.values()))
+    .values({column: sa.case((later, _AT), else_=column) for column, later in _LATER.items()})
 )
 _COUNTING: Final = _OF_PACE & (t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since")))
 _COUNT: Final = sa.select(sa.func.count()).where(_COUNTING)
@@ -89,6 +92,18 @@ _NEXT_TO_FREE: Final = (
 _FINGERPRINT: Final = sa.select(
     sa.func.count(), sa.func.count(t.call.c.counted_by), sa.func.max(t.call.c.counted_by)
 ).where(_OF_PACE)
+_OWNER: Final = (t.call.c.machine, t.call.c.pid, t.call.c.process_started)
+_UNCOUNTED: Final = _OF_PACE & t.call.c.counted_by.is_(None)
+_UNREPORTED: Final = (
+    sa.select(*_OWNER, sa.func.max(t.call.c.permitted_at).label("permitted_at"))
+    .where(_UNCOUNTED, t.call.c.permitted_at < sa.bindparam("before"))
+    .group_by(*_OWNER)
+)
+_OF_DEAD: Final = (
+    sa.update(t.call)
+    .where(_UNCOUNTED, *(column == sa.bindparam(f"of_{column.name}") for column in _OWNER))
+    .values(counted_by=_AT)
+)
 _GIVE: Final = sa.insert(t.call)
 _GIVEN: Final = (
     sa.update(t.pace)
@@ -338,8 +353,7 @@ def _record_counted(connection: Connection, pace: int, counted: Mapping[int, flo
 def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
     connection.execute(_PAST, {"of": pace.id, "since": now - window(pace.longest)})
-    for later in (_COUNTED_LATER, _PERMITTED_LATER):
-        connection.execute(later, {"of": pace.id, "until": now + STEPPED, "at": now})
+    connection.execute(_WERE_NOW, {"of": pace.id, "until": now + STEPPED, "at": now})
 
 
 def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
@@ -357,27 +371,13 @@ def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Ra
 def _close_dead(connection: Connection, pace: int, now: float, process: Process) -> None:
     """Records that the calls of dead processes were counted. Only the clock of the permits is asked."""
     at = datetime.fromtimestamp(now, UTC)
-    owner_of = (t.call.c.machine, t.call.c.pid, t.call.c.process_started)
-    waiting = connection.execute(
-        sa.select(*owner_of, sa.func.max(t.call.c.permitted_at).label("permitted_at"))
-        .where(t.call.c.pace == pace, t.call.c.counted_by.is_(None), t.call.c.permitted_at < now - LATE)
-        .group_by(*owner_of)
-    ).all()
+    waiting = connection.execute(_UNREPORTED, {"of": pace, "before": now - LATE}).all()
     for machine, pid, started, permitted_at in waiting:
         owner = Process(host=process.host, machine=machine, pid=pid, started=started)
         beat = datetime.fromtimestamp(max(0.0, permitted_at), UTC).isoformat()
         if owner != process and not owner.is_alive(beat=beat, now=at):
-            connection.execute(
-                sa.update(t.call)
-                .where(
-                    t.call.c.pace == pace,
-                    t.call.c.counted_by.is_(None),
-                    t.call.c.machine == machine,
-                    t.call.c.pid == pid,
-                    t.call.c.process_started == started,
-                )
-                .values(counted_by=now)
-            )
+            of = {"of": pace, "of_machine": machine, "of_pid": pid, "of_process_started": started}
+            connection.execute(_OF_DEAD, {**of, "at": now})
 
 
 def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: Moment, process: Process) -> None:

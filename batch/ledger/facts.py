@@ -131,8 +131,8 @@ def file_faults(connection: Connection) -> Sequence[str]:
 
 def gap_faults(connection: Connection) -> Iterator[str]:
     """Runs, requests and signatures that were taken away, if later ones are left: their numbers have no gaps."""
-    for what, number in (("run", t.run.c.number), ("request", t.request.c.number)):
-        count, greatest = connection.execute(sa.select(sa.func.count(), sa.func.max(number))).one()
+    for what, numbers in _NUMBERS.items():
+        count, greatest = connection.execute(numbers).one()
         if count != (greatest or 0):
             yield f"{count:,} of {greatest:,} {what}s are left"
     for public, count, greatest in connection.execute(_PLACES):
@@ -153,6 +153,7 @@ def claim_faults(connection: Connection, greatest: int) -> Iterator[str]:
         yield "the number of claims was changed"
 
 
+_NUMBERS: Final = {table.name: sa.select(sa.func.count(), sa.func.max(table.c.number)) for table in (t.run, t.request)}
 _PLACES: Final = (
     sa.select(t.signer.c.public, sa.func.count(t.event.c.place), sa.func.max(t.event.c.place))
     .outerjoin(t.event, t.event.c.signer == t.signer.c.id)

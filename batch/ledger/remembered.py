@@ -26,12 +26,14 @@ _AT_ONCE: Final = 300
 
 def runs_elsewhere(connection: Connection, url: str) -> Mapping[str, str]:
     """The names of other tenants that may be the one with this address, by their runs: no token has named them yet."""
-    named = sa.select(1).where(t.tenant.c.id == t.tenant_at(url), t.tenant.c.token_name.is_not(None))
-    if connection.execute(named).first() is None:
+    if connection.execute(_IS_NAMED, {"url": url}).first() is None:
         return {}
     return dict(connection.execute(_UNNAMED_RUNS).all())
 
 
+_IS_NAMED: Final = sa.select(1).where(
+    t.tenant.c.id == t.tenant_at(sa.bindparam("url", type_=sa.Text())), t.tenant.c.token_name.is_not(None)
+)
 _UNNAMED_RUNS: Final = (
     sa.select(t.run.c.id, t.tenant.c.name)
     .join(t.tenant, t.tenant.c.id == t.run.c.tenant)

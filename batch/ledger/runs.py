@@ -41,7 +41,17 @@ RUN: Final = sa.select(t.run, t.tenant.c.name).join(t.tenant, t.run.c.tenant == 
 _RELEASE: Final = sa.delete(t.holder).where(HELD_BY)
 _FREE: Final = sa.delete(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
 _HOLD: Final = sa.insert(t.holder).values(run=t.RUN_NUMBER)
-_BEAT: Final = sa.update(t.holder).where(t.holder.c.run == t.RUN_NUMBER).values(beat=sa.bindparam("at"))
+_BEAT: Final = sa.update(t.holder).where(HELD_BY).values(beat=sa.bindparam("at"))
+_TAKEN_OVER: Final = (
+    sa.select(t.event.c.number).where(t.event.c.run == t.RUN_NUMBER, t.event.c.event == Event.TAKEN_OVER.value).limit(1)
+)
+_LOST: Final = _TAKEN_OVER.where(t.event.c.detail.contains(f'"{events.NEW_RUN}": ', autoescape=True))
+_LAST_PLANNED: Final = sa.select(sa.func.max(t.event.c.number)).where(
+    t.event.c.run == t.RUN_NUMBER, t.event.c.event == events.PLANNED
+)
+_DROPPED: Final = _TAKEN_OVER.where(
+    t.event.c.detail == json.dumps({"by": []}), t.event.c.number > _LAST_PLANNED.scalar_subquery()
+)
 _OF_INPUT: Final = RUN.where(
     t.run.c.tenant == t.tenant_at(sa.bindparam("url")), t.run.c.input_digest == sa.bindparam("digest")
 )
@@ -173,21 +183,13 @@ class Runs:
 
     def has_lost_changes(self, run: Run) -> bool:
         """Whether other runs have taken over changes that this one had planned."""
-        e = t.event.c
-        went = e.detail.contains(f'"{events.NEW_RUN}": ', autoescape=True)
-        query = sa.select(e.number).where(e.run == t.number_of_run(run.id), e.event == Event.TAKEN_OVER.value, went)
         with reading(self._engine) as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return connection.execute(_LOST, {"of_run": run.id}).first() is not None
 
     def was_dropped(self, run: Run) -> bool:
         """Whether planned requests were dropped, and a process died before it had planned their changes anew."""
-        e = t.event.c
-        of_run = e.run == t.number_of_run(run.id)
-        planned = sa.select(sa.func.max(e.number)).where(of_run, e.event == events.PLANNED).scalar_subquery()
-        nothing = e.detail == json.dumps({"by": []})
-        query = sa.select(e.number).where(of_run, e.event == Event.TAKEN_OVER.value, nothing, e.number > planned)
         with reading(self._engine) as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            return connection.execute(_DROPPED, {"of_run": run.id}).first() is not None
 
     def check_free(self, run: Run, process: Process, now: datetime) -> None:
         """Checks that no other process works on the run.
@@ -237,8 +239,9 @@ class Runs:
             RunHeldError: The process does not hold the run (any more).
         """
         with writing(self._engine, Lock.OWN) as connection:
-            require_held(connection, run.id, process)
-            connection.execute(_BEAT, {"of_run": run.id, "at": instant(moment(connection, now))})
+            of = holding(run.id, known(connection, process))
+            if not connection.execute(_BEAT, {**of, "at": instant(moment(connection, now))}).rowcount:
+                require_held(connection, run.id, process)
 
     def release(self, run: Run, process: Process, now: datetime) -> None:
         """Ends the process's hold on the run. What it left SENDING becomes UNCONFIRMED: it sends nothing any more.

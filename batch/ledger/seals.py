@@ -325,7 +325,7 @@ def state_faults(chain: Chain, kept: Mapping[int, State]) -> Iterator[str]:
 
 def signature_faults(connection: Connection, chain: Chain, numbers: Container[int]) -> Iterator[str]:
     """Signatures of events with these numbers that were not made with the key that they name."""
-    ledger: str = connection.execute(sa.select(t.about.c.ledger)).scalar_one()
+    ledger: str = connection.execute(_LEDGER).scalar_one()
     for head, public, place, signature in chain.signed:
         if head.number in numbers:
             before = connection.execute(SIGNATURE, {"of_public": public, "of_place": place - 1}).scalar()
@@ -333,6 +333,12 @@ def signature_faults(connection: Connection, chain: Chain, numbers: Container[in
                 yield f"the signature of event {head.number} is wrong"
 
 
+_LEDGER: Final = sa.select(t.about.c.ledger)
+_MEANINGS: Final = (
+    sa.select(*(t.name_meaning.c[name] for name in ("kind", "name", "outcome", "id", "problem")))
+    .where(t.name_meaning.c.run == t.RUN_NUMBER)
+    .order_by(t.name_meaning.c.kind, t.name_meaning.c.name)
+)
 _REQUESTS: Final = (
     sa.select(t.request.c.number, t.request.c.state, t.request.c.seal, t.request.c.attempts)
     .join(t.run, t.run.c.number == t.request.c.run)
@@ -384,9 +390,7 @@ def has_planned_names(connection: Connection, run_id: str) -> bool:
 
 def names_digest(connection: Connection, run_id: str) -> str:
     """The hash of what the names in a run's input mean."""
-    columns = [t.name_meaning.c[name] for name in ("kind", "name", "outcome", "id", "problem")]
-    query = sa.select(*columns).where(t.name_meaning.c.run == t.number_of_run(run_id))
     digest = hashlib.sha256()
-    for row in connection.execute(query.order_by(t.name_meaning.c.kind, t.name_meaning.c.name)):
+    for row in connection.execute(_MEANINGS, {"of_run": run_id}):
         digest.update(json.dumps(list(row), ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()

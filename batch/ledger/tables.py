@@ -387,9 +387,12 @@ RUN_NUMBER: Final = number_of_run(sa.bindparam("of_run", type_=sa.Text()))
 """The number of the run whose id is the parameter `of_run`. A statement that is built once takes half the time."""
 
 
+_TENANT_AT: Final = sa.select(tenant_at(sa.bindparam("of_url", type_=sa.Text())))
+
+
 def number_of_tenant(connection: Connection, url: str) -> int:
     """The number of the tenant with this address; a new tenant is added."""
-    number: int | None = connection.execute(sa.select(tenant_at(url))).scalar()
+    number: int | None = connection.execute(_TENANT_AT, {"of_url": url}).scalar()
     if number is None:
         number = connection.execute(sa.insert(tenant).returning(tenant.c.id), {"name": url}).scalar_one()
         connection.execute(sa.insert(address), {"url": url, "tenant": number})

@@ -70,14 +70,8 @@ class Tenants:
         Only those of which no token was seen: a token tells which tenant it is, if the run's own tenant has one. Ids of
         people and items are random, so two tenants have hardly any in common.
         """
-        number = sa.select(t.run.c.tenant).where(t.run.c.id == run.id).scalar_subquery()
-        others = sa.select(t.tenant.c.id, t.tenant.c.name).where(
-            t.tenant.c.token_name.is_(None),
-            t.tenant.c.id.in_(sa.select(t.run.c.tenant)),
-            sa.exists(sa.select(1).where(t.tenant.c.id == number, t.tenant.c.token_name.is_not(None)).correlate(None)),
-        )
         with reading(self._engine) as connection:
-            found = connection.execute(others.order_by(t.tenant.c.id)).all()
+            found = connection.execute(_UNNAMED_BESIDE, {"of_run": run.id}).all()
             return tuple(other.name for other in found if _have_common(connection, run.id, other.id))
 
     def bind(self, url: str, names: Sequence[str], process: Process, now: datetime) -> bool:
@@ -118,6 +112,17 @@ class Tenants:
                 connection.execute(sa.insert(t.requester), row)
 
 
+_TENANT_OF_RUN: Final = sa.select(t.run.c.tenant).where(t.run.c.id == sa.bindparam("of_run")).scalar_subquery()
+_IS_NAMED: Final = sa.select(1).where(t.tenant.c.id == _TENANT_OF_RUN, t.tenant.c.token_name.is_not(None))
+_UNNAMED_BESIDE: Final = (
+    sa.select(t.tenant.c.id, t.tenant.c.name)
+    .where(
+        t.tenant.c.token_name.is_(None),
+        t.tenant.c.id.in_(sa.select(t.run.c.tenant)),
+        sa.exists(_IS_NAMED.correlate(None)),
+    )
+    .order_by(t.tenant.c.id)
+)
 _AT: Final = t.tenant_at(sa.bindparam("url"))
 _TENANT: Final = sa.select(t.tenant).where(t.tenant.c.id == _AT)
 _NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == _AT)

@@ -91,9 +91,10 @@ def bring_up_to_date(
                 "through a link.",
                 next_step="Nothing was sent. Remove the link, or name the file itself with --ledger.",
             )
+        version = version_of(looking)
         if memory is not None:
-            _refuse_older(looking, url, memory)
-        notices = (*closed, *_bring_up_to_date(looking, url, sandbox=sandbox, now=now, key=key, backed_up=backed_up))
+            _refuse_older(looking, version, url, memory)
+        notices = (*closed, *_bring_up_to_date(version, url, sandbox=sandbox, now=now, key=key, backed_up=backed_up))
         _refuse_other_schema(looking, url)
         refuse_unreadable(looking)
         _refuse_other_kind(looking, url, sandbox=sandbox)
@@ -148,9 +149,8 @@ _UNUSABLE: Final = (
 
 
 def _bring_up_to_date(
-    looking: Engine, url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], backed_up: bool
+    version: str | None, url: sa.URL, *, sandbox: bool, now: datetime, key: Callable[[], MachineKey], backed_up: bool
 ) -> tuple[str, ...]:
-    version = version_of(looking)
     if version == t.LEDGER_VERSION:
         return ()
     if version is None:
@@ -170,9 +170,8 @@ def _bring_up_to_date(
     )
 
 
-def _refuse_older(engine: Engine, url: sa.URL, memory: LedgerMemory) -> None:
+def _refuse_older(engine: Engine, version: str | None, url: sa.URL, memory: LedgerMemory) -> None:
     """Refuses a sealed ledger that came back as one of an older version: sealing it again would hide any change."""
-    version = version_of(engine)
     if version is None or version >= _FIRST_SEALED or not (known := memory.sealed(_id(engine), _where(url))):
         return
     raise LedgerChangedError(
