@@ -34,9 +34,13 @@ if TYPE_CHECKING:
 
 _READING: Final = "access_batch_reading"
 _LOST: Final = "access_batch_lost"
+_FILE: Final = "access_batch_file"
 
 SEEN: Final = "access_batch_seen"
 """The name under which an engine's execution options have the hash of each run's newest event that it has written."""
+
+_STATEMENTS: Final = 512
+"""A connection keeps so many statements prepared: more than a command has."""
 
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
@@ -67,7 +71,9 @@ def connect(
     """
     path = ledger_file(url)
     original = _make_private_file(path) if path is not None else None
-    options: dict[str, Any] = {"connect_args": {"isolation_level": None, "timeout": BUSY_TIMEOUT}}
+    options: dict[str, Any] = {
+        "connect_args": {"isolation_level": None, "timeout": BUSY_TIMEOUT, "cached_statements": _STATEMENTS}
+    }
     if path is None:
         server = server or Server(name="", patience=0.0, say=lambda _line: None)
         # We issue BEGIN ourselves.
@@ -93,7 +99,7 @@ def connect(
     _watch_connections(engine)
     if path is not None and original is not None:
         _tune_sqlite(engine, foreign_keys=foreign_keys, only_look=only_look)
-        _watch_file(engine, path, original)
+        engine.update_execution_options(**{_FILE: (path, original)})
     return engine
 
 
@@ -229,24 +235,6 @@ def require_never_lost(connection: Connection) -> None:
         )
 
 
-def _watch_file(engine: Engine, path: Path, original: os.stat_result) -> None:
-    """Refuses transactions once the file was removed or replaced; SQLite would go on writing to the lost file."""
-
-    def on_begin(_connection: Connection) -> None:
-        try:
-            now = path.stat()
-        except OSError:
-            now = None
-        if now is None or (now.st_dev, now.st_ino) != (original.st_dev, original.st_ino):
-            raise LedgerLostError(
-                f"The ledger {path} was removed or replaced while it was in use.",
-                next_step="Nothing more is sent. Before you go on, put the ledger back, or else its newest backup: "
-                "requests sent since then are looked up at the tenant first. A new ledger would not know them.",
-            )
-
-    sa.event.listen(engine, "begin", on_begin)
-
-
 def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None:
     def on_connect(connection: Any, _record: object) -> None:
         for pragma in (
@@ -258,12 +246,7 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    def on_begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get(_READING, False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
     sa.event.listen(engine, "connect", on_connect)
-    sa.event.listen(engine, "begin", on_begin)
 
 
 def _make_private_file(path: Path) -> os.stat_result:
@@ -298,8 +281,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
             with server.transaction(engine) as connection:
                 yield connection
         else:
-            options: dict[str, Any] = {_READING: True}
-            with engine.connect().execution_options(**options) as connection, connection.begin():
+            with sqlite_transaction(engine, reads=True) as connection:
                 yield connection
 
 
@@ -318,8 +300,34 @@ def writing(engine: Engine, *locks: Lock) -> Iterator[Connection]:
             with server.transaction(engine, *(locks or (Lock.LEDGER,))) as connection:
                 yield connection
         else:
-            with engine.begin() as connection:
+            with sqlite_transaction(engine, reads=False) as connection:
                 yield connection
+
+
+@contextmanager
+def sqlite_transaction(engine: Engine, *, reads: bool) -> Iterator[Connection]:
+    """One transaction in SQLite: a listener that begins it would make each of its statements look for listeners."""
+    connected = engine.connect()
+    with connected.execution_options(**{_READING: True}) if reads else connected as connection, connection.begin():
+        _require_same_file(connection)
+        raw: Any = connection.connection.driver_connection
+        raw.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
+        yield connection
+
+
+def _require_same_file(connection: Connection) -> None:
+    """Refuses transactions once the file was removed or replaced; SQLite would go on writing to the lost file."""
+    path, original = connection.get_execution_options()[_FILE]
+    try:
+        now = path.stat()
+    except OSError:
+        now = None
+    if now is None or (now.st_dev, now.st_ino) != (original.st_dev, original.st_ino):
+        raise LedgerLostError(
+            f"The ledger {path} was removed or replaced while it was in use.",
+            next_step="Nothing more is sent. Before you go on, put the ledger back, or else its newest backup: "
+            "requests sent since then are looked up at the tenant first. A new ledger would not know them.",
+        )
 
 
 _RECORDED_FIRST: Final = "Nothing is sent that can't be recorded first."

@@ -20,10 +20,13 @@ import sqlalchemy as sa
 
 import batch.commands.input_run
 import batch.commands.submit
+import batch.ledger.events
 import batch.ledger.plans
 import batch.ledger.process
+import batch.ledger.seals
 import batch.ledger.store
 import batch.ledger.upgrade
+import batch.ledger.verify_seals
 import batch.pipeline
 import batch.tenant.client
 from batch.ledger import engine as real_engine
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _READING: Final = "access_batch_reading"
+_PROCESS: Final = "simulated_process"
 _SHARED: Final[dict[str, tuple[Any, Any]]] = {}
 """For each database one SQL dialect with its compiled statements: compiling takes longer than everything else."""
 
@@ -101,6 +105,10 @@ _PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
         *known.rows(),
     ),
     (batch.pipeline, "plan"): lambda changes, *of, nested: (nested, *of, *changes.rows()),
+    **dict.fromkeys(
+        ((place, "has_signed") for place in (batch.ledger.events, batch.ledger.seals, batch.ledger.verify_seals)),
+        lambda *of: of,
+    ),
     (batch.ledger.plans, "_entries"): lambda changes, columns: (
         *columns,
         *(tuple(changes.get_column(name).to_list()) for name in columns),
@@ -116,7 +124,7 @@ Many histories have the same input, and each process reads it. An object is kept
 its own.
 """
 
-_MOST_RESULTS: Final = 2000
+_MOST_RESULTS: Final = 5000
 _RESULTS: Final[OrderedDict[object, tuple[object, object]]] = OrderedDict()
 
 
@@ -195,7 +203,7 @@ class SharedDisk(Server):
 
     @contextlib.contextmanager
     def transaction(self, engine: Engine, *locks: Lock) -> Iterator[Connection]:
-        with engine.connect().execution_options(**{_READING: not locks}) as connection, connection.begin():
+        with real_engine.sqlite_transaction(engine, reads=not locks) as connection:
             own = self.process.machine.shown_monotonic()
             connection.info[BEGUN] = Begun(
                 number="",
@@ -250,7 +258,7 @@ class SharedDatabase(Server):
         yield
 
 
-def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - small functions that share an engine
+def _connect(world: World, url: sa.URL, **of: Any) -> Engine:
     """An engine that needs no disk, on whose transactions a process may die."""
     process, is_file = world.current, ledger_file(url) is not None
     if process is not None and not is_file:
@@ -269,29 +277,43 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:  # noqa: C901 - sm
     if process is None:
         return engine
 
-    def on_begin(_connection: Connection) -> None:
-        if process.dies_at_commit == (process.commits, "after"):
-            process.kill("after it has written a transaction")
-        if process.acts_at_commit is not None and process.acts_at_commit[0] == process.commits:
-            act, process.acts_at_commit = process.acts_at_commit[1], None
-            act()
-        if process.dead:
-            raise KilledError
-        if process.loop is None and process.interrupted_at_commit == process.commits:
-            process.interrupted_at_commit = -1
-            process.interrupt()
-
-    def on_commit(connection: Connection) -> None:
-        if process.dead:
-            raise KilledError
-        reads = connection.get_execution_options().get(_READING, False)
-        if not (reads if is_file else not connection.info[BEGUN].number):
-            process.commits += 1
-            if process.dies_at_commit == (process.commits, "before"):
-                process.kill("before it has written a transaction")
-                raise KilledError
-
-    sa.event.listen(engine, "begin", on_begin, insert=True)
-    sa.event.listen(engine, "commit", on_commit)
+    engine._connection_cls = _Mortal
+    engine.update_execution_options(**{_PROCESS: process})
     process.engines.append(engine)
     return engine
+
+
+class _Mortal(sa.Connection):
+    """A connection on whose transactions a process may die. A listener would make each statement look for listeners."""
+
+    def _begin_impl(self, transaction: Any) -> None:
+        _begins(self.get_execution_options()[_PROCESS])
+        super()._begin_impl(transaction)
+
+    def _commit_impl(self) -> None:
+        _commits(self.get_execution_options()[_PROCESS], self)
+        super()._commit_impl()
+
+
+def _begins(process: SimulatedProcess) -> None:
+    if process.dies_at_commit == (process.commits, "after"):
+        process.kill("after it has written a transaction")
+    if process.acts_at_commit is not None and process.acts_at_commit[0] == process.commits:
+        act, process.acts_at_commit = process.acts_at_commit[1], None
+        act()
+    if process.dead:
+        raise KilledError
+    if process.loop is None and process.interrupted_at_commit == process.commits:
+        process.interrupted_at_commit = -1
+        process.interrupt()
+
+
+def _commits(process: SimulatedProcess, connection: Connection) -> None:
+    if process.dead:
+        raise KilledError
+    is_file = connection.dialect.name == "sqlite"
+    if not connection.get_execution_options().get(_READING, False) if is_file else connection.info[BEGUN].number:
+        process.commits += 1
+        if process.dies_at_commit == (process.commits, "before"):
+            process.kill("before it has written a transaction")
+            raise KilledError
