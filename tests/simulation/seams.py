@@ -36,6 +36,7 @@ from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
 from tests.simulation.network import SimulatedTransport
 from tests.simulation.process import BEGIN, KilledError
+from tests.simulation.statements import ShortWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -274,6 +275,7 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:
 
     if is_file:
         sa.event.listen(engine, "connect", on_connect)
+    engine._connection_cls = ShortWay
     if process is None:
         return engine
 
@@ -283,7 +285,7 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:
     return engine
 
 
-class _Mortal(sa.Connection):
+class _Mortal(ShortWay):
     """A connection on whose transactions a process may die. A listener would make each statement look for listeners."""
 
     def _begin_impl(self, transaction: Any) -> None:

@@ -1,0 +1,139 @@
+"""The short way of a statement to SQLite: SQLAlchemy's own takes longer than everything else in a history.
+
+A statement goes SQLAlchemy's way until its compiled form is known. From then on the same text goes to the driver with
+the same parameters, and what comes back is read with the same types.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+from sqlalchemy.engine.result import IteratorResult
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+COMPILE: Final = ClauseElement._compile_w_cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How a statement is executed with parameters of these names.
+
+    Attributes:
+        text: For the driver.
+        places: Of each parameter its name among the given ones, or none and its value, and what converts it.
+        metadata: Of its rows; None if it has none.
+    """
+
+    text: str
+    places: tuple[tuple[str | None, Any, Callable[[Any], Any] | None], ...]
+    metadata: Any
+
+    def values(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values of the parameters, in order."""
+        return tuple(
+            value if convert is None else convert(value)
+            for name, constant, convert in self.places
+            for value in (constant if name is None else given[name],)
+        )
+
+
+_WAYS: Final[WeakKeyDictionary[ClauseElement, dict[tuple[object, ...], _Way | None]]] = WeakKeyDictionary()
+_SEEN: Final = ("seen",)
+_NONE: Final[Mapping[str, Any]] = {}
+
+
+class _Rows(IteratorResult[Any]):
+    """What a statement returns."""
+
+    def __init__(self, metadata: Any, cursor: sqlite3.Cursor) -> None:
+        super().__init__(metadata, cursor)
+        self.cursor = cursor
+        self.rowcount = cursor.rowcount
+
+    def _soft_close(self, hard: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - as declared there
+        super()._soft_close(hard, **more)
+        self.cursor.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a statement returns that has no rows."""
+
+    rowcount: int
+
+
+class ShortWay(sa.Connection):
+    """A connection whose statements go the short way."""
+
+    def execute(self, statement: Any, parameters: Any = None, **more: Any) -> Any:
+        each = parameters if isinstance(parameters, list | tuple) else [parameters]
+        given: Mapping[str, Any] = (each[0] if each else None) or _NONE
+        several = len(each) > 1
+        key = (self.dialect, several, *given)
+        ways = _WAYS.setdefault(statement, {})
+        if (way := ways.get(key)) is None:
+            result = super().execute(statement, parameters, **more)
+            if _SEEN not in ways:
+                # Many statements are made for one execution.
+                ways[_SEEN] = None
+            elif key not in ways:
+                ways[key] = self._way(statement, [*given], several=several)
+            return result
+        raw: Any = self.connection.driver_connection
+        cursor = raw.cursor()
+        values: Any = way.values(given)
+        try:
+            if several:
+                values = [way.values(one) for one in each]
+                cursor.executemany(way.text, values)
+            else:
+                cursor.execute(way.text, values)
+        except sqlite3.Error as error:
+            self._handle_dbapi_exception(error, way.text, values, cursor, None)
+        return _Done(cursor.rowcount) if way.metadata is None else _Rows(way.metadata, cursor)
+
+    def _way(self, statement: Any, names: list[str], *, several: bool) -> _Way | None:
+        """The short way of a statement; None if it has none."""
+        if self.dialect.name != "sqlite" or not isinstance(statement, sa.SelectBase | sa.sql.dml.UpdateBase):
+            return None
+        compiled, extracted, own, _ = COMPILE(
+            statement,
+            self.dialect,
+            compiled_cache=self.engine._compiled_cache,
+            column_keys=sorted(names),
+            for_executemany=several,
+            linting=self.dialect.compiler_linting,
+        )
+        if not isinstance(compiled, SQLCompiler) or own or compiled.positiontup is None:
+            return None
+        changes = compiled.isinsert or compiled.isupdate or compiled.isdelete
+        metadata = None if changes else compiled._cached_metadata
+        special = (
+            compiled.post_compile_params,
+            compiled.literal_execute_params,
+            compiled.insert_prefetch,
+            compiled.update_prefetch,
+            compiled.effective_returning,
+            any(bound.callable for bound in compiled.bind_names),
+            not changes and metadata is None,
+        )
+        if any(special):
+            return None
+        # Values that stand in the statement itself: those of the compiled one may be another's.
+        constant = compiled.construct_params({}, extracted_parameters=extracted, escape_names=False, _check=False)
+        by_name = {name: bound for bound, name in compiled.bind_names.items()}
+        places: list[Any] = []
+        for name in compiled.positiontup:
+            given = next((one for one in (by_name[name].key, name) if one in names), None)
+            if given is None and by_name[name].required:
+                return None
+            places.append((given, constant[name], compiled._bind_processors.get(name)))
+        return _Way(text=compiled.string, places=tuple(places), metadata=metadata)
