@@ -130,7 +130,13 @@ def select_among(
     schema: Mapping[str, Any],
 ) -> pl.DataFrame:
     """Like `select_frame`, for rows whose indexed `column` is among `values`, which are distinct and sorted."""
-    return _among(connection, query.where(Among(column, "among")), values, schema, {})
+    return _among(connection, _where_among(query, column), values, schema, {})
+
+
+@lru_cache(maxsize=64)
+def _where_among(query: sa.Select[*tuple[Any, ...]], column: sa.ColumnElement[Any]) -> sa.Select[*tuple[Any, ...]]:
+    """A query that is often a constant: then this is one too."""
+    return query.where(Among(column, "among"))
 
 
 class Among(FunctionElement[Any]):
