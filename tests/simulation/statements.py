@@ -30,11 +30,22 @@ class _Way:
         text: For the driver.
         places: Of each parameter its name among the given ones, or none and its value, and what converts it.
         metadata: Of its rows; None if it has none.
+        listed: The name of the parameter that is a list; empty for none.
     """
 
     text: str
     places: tuple[tuple[str | None, Any, Callable[[Any], Any] | None], ...]
     metadata: Any
+    listed: str = ""
+
+    def with_list(self, given: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        """The text and the values of a statement that has a list among its parameters."""
+        values: list[Any] = []
+        for name, constant, convert in self.places:
+            value = constant if name is None else given[name]
+            each = value if name == self.listed else [value]
+            values += each if convert is None else map(convert, each)
+        return self.text.replace(_LIST.format(self.listed), ", ".join("?" * len(given[self.listed]))), tuple(values)
 
     def values(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
         """The values of the parameters, in order."""
@@ -46,6 +57,7 @@ class _Way:
 
 
 _WAYS: Final[WeakKeyDictionary[ClauseElement, dict[tuple[object, ...], _Way | None]]] = WeakKeyDictionary()
+_LIST: Final = "__[POSTCOMPILE_{}]"
 _SEEN: Final = ("seen",)
 _NONE: Final[Mapping[str, Any]] = {}
 
@@ -79,7 +91,8 @@ class ShortWay(sa.Connection):
         several = len(each) > 1
         key = (self.dialect, several, *given)
         ways = _WAYS.setdefault(statement, {})
-        if (way := ways.get(key)) is None:
+        way = ways.get(key)
+        if way is None or (way.listed and not given[way.listed]):
             result = super().execute(statement, parameters, **more)
             if _SEEN not in ways:
                 # Many statements are made for one execution.
@@ -89,15 +102,15 @@ class ShortWay(sa.Connection):
             return result
         raw: Any = self.connection.driver_connection
         cursor = raw.cursor()
-        values: Any = way.values(given)
+        text, values = way.text, ()
         try:
             if several:
-                values = [way.values(one) for one in each]
-                cursor.executemany(way.text, values)
+                cursor.executemany(text, [way.values(one) for one in each])
             else:
-                cursor.execute(way.text, values)
+                text, values = way.with_list(given) if way.listed else (text, way.values(given))
+                cursor.execute(text, values)
         except sqlite3.Error as error:
-            self._handle_dbapi_exception(error, way.text, values, cursor, None)
+            self._handle_dbapi_exception(error, text, values, cursor, None)
         return _Done(cursor.rowcount) if way.metadata is None else _Rows(way.metadata, cursor)
 
     def _way(self, statement: Any, names: list[str], *, several: bool) -> _Way | None:
@@ -116,8 +129,10 @@ class ShortWay(sa.Connection):
             return None
         changes = compiled.isinsert or compiled.isupdate or compiled.isdelete
         metadata = None if changes else compiled._cached_metadata
+        lists = [*compiled.post_compile_params]
+        listed = lists[0].key if len(lists) == 1 and lists[0].expanding and lists[0].key in names else ""
         special = (
-            compiled.post_compile_params,
+            compiled.string.count(_LIST.format(listed)) != 1 if listed else lists,
             compiled.literal_execute_params,
             compiled.insert_prefetch,
             compiled.update_prefetch,
@@ -136,4 +151,4 @@ class ShortWay(sa.Connection):
             if given is None and by_name[name].required:
                 return None
             places.append((given, constant[name], compiled._bind_processors.get(name)))
-        return _Way(text=compiled.string, places=tuple(places), metadata=metadata)
+        return _Way(text=compiled.string, places=tuple(places), metadata=metadata, listed=listed)
