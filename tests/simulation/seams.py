@@ -36,7 +36,7 @@ from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
 from tests.simulation.network import SimulatedTransport
 from tests.simulation.process import BEGIN, KilledError
-from tests.simulation.statements import ShortWay
+from tests.simulation.statements import ShortWay, let_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -273,13 +273,13 @@ def _connect(world: World, url: sa.URL, **of: Any) -> Engine:
     def on_connect(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
+    engine._connection_cls = ShortWay if process is None else _Mortal
     if is_file:
         sa.event.listen(engine, "connect", on_connect)
-    engine._connection_cls = ShortWay
+        let_wait(engine)
     if process is None:
         return engine
 
-    engine._connection_cls = _Mortal
     engine.update_execution_options(**{_PROCESS: process})
     process.engines.append(engine)
     return engine

@@ -57,6 +57,7 @@ class _Way:
 
 
 _WAYS: Final[WeakKeyDictionary[ClauseElement, dict[tuple[object, ...], _Way | None]]] = WeakKeyDictionary()
+_WAITING: Final = "simulated_waiting"
 _LIST: Final = "__[POSTCOMPILE_{}]"
 _SEEN: Final = ("seen",)
 _NONE: Final[Mapping[str, Any]] = {}
@@ -84,6 +85,14 @@ class _Done:
 
 class ShortWay(sa.Connection):
     """A connection whose statements go the short way."""
+
+    def close(self) -> None:
+        waiting = self.engine.__dict__.get(_WAITING)
+        if waiting is None or self.closed or self.invalidated or self.in_transaction():
+            super().close()
+        else:
+            self._execution_options = self.engine._execution_options
+            waiting.append(self)
 
     def execute(self, statement: Any, parameters: Any = None, **more: Any) -> Any:
         each = parameters if isinstance(parameters, list | tuple) else [parameters]
@@ -152,3 +161,22 @@ class ShortWay(sa.Connection):
                 return None
             places.append((given, constant[name], compiled._bind_processors.get(name)))
         return _Way(text=compiled.string, places=tuple(places), metadata=metadata, listed=listed)
+
+
+def let_wait(engine: sa.Engine) -> None:
+    """Let an engine's connections wait for the next transaction, until it is disposed of."""
+    waiting: list[ShortWay] = []
+    connect, dispose = engine.connect, engine.dispose
+
+    def close_all(*of: Any, **more: Any) -> None:
+        while waiting:
+            sa.Connection.close(waiting.pop())
+        dispose(*of, **more)
+
+    engine.__dict__.update(
+        {
+            _WAITING: waiting,
+            "connect": lambda: waiting.pop() if waiting else connect(),
+            "dispose": close_all,
+        }
+    )
