@@ -158,6 +158,10 @@ class Server:
                 raise
             self._commit(engine, connection)
         finally:
+            raw: Any = None if connection.invalidated else connection.connection.driver_connection
+            if raw is not None and raw.closed:
+                # It broke at a statement of which SQLAlchemy knows nothing.
+                connection.invalidate()
             connection.close()
 
     def on_connect(self, raw: Any, _record: object) -> None:
@@ -273,8 +277,6 @@ class Server:
         try:
             commit_with_waiting(connection)
         except (DBAPIError, raw.Error) as error:
-            if raw.closed:
-                connection.invalidate()
             if not is_passing(error):
                 raise
             if number and not self._was_committed(engine, number):
