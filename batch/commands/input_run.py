@@ -8,8 +8,9 @@ import polars as pl
 
 from batch.commands.mistrust import Mistrust, doubt_again
 from batch.commands.names import Names
-from batch.errors import LedgerChangedError, RunHeldError, SettingsError
+from batch.errors import LedgerChangedError, LedgerLostError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
+from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
@@ -351,7 +352,10 @@ class InputRun:
         for name in sorted(set(taken.values())):
             left = ledger.runs.tally(ledger.runs.named(name)).changes.get(State.PLANNED, 0)
             self._screen.say(taken_from(name, left))
-        return self._run(ledger)
+        written = self._run(ledger)
+        if written is None:
+            raise LedgerLostError("The ledger has lost the plan that was just written to it.", next_step=COMPARES_FIRST)
+        return written
 
     def _run(self, ledger: Ledger) -> Run | None:
         """The input's run, if it has one."""

@@ -141,4 +141,6 @@ class Runtime:
             yield abandoned
         finally:
             with suppress(LedgerLostError):
+                # Other machines know nothing of claims that the ledger has lost: they wait until this hold ends.
+                ledger.requests.require_claims(run)
                 ledger.runs.release(run, self.process, self.now())

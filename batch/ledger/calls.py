@@ -30,12 +30,13 @@ from batch.api.rate_window import (
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
-from batch.ledger.messages import write
+from batch.ledger.messages import prove_by, write
 from batch.ledger.permit_clock import ClockMemory, Moment, PermitClock
 from batch.ledger.postgresql import server_of
 from batch.ledger.process import Process
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
+from batch.ledger.whereabouts import refuse_moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,9 @@ TIDY_SHARED_EVERY: Final = 5.0
 """The same in a database that machines share: all of them remove, and each removal takes several round trips."""
 
 _PACE: Final = (
-    sa.select(t.pace)
+    sa.select(t.pace, t.about.c.moved_to)
+    .select_from(t.pace)
+    .join(t.about, sa.true())
     .join(t.address, t.address.c.tenant == t.pace.c.tenant)
     .where(
         t.address.c.url == sa.bindparam("tenant"),
@@ -105,6 +108,7 @@ _OF_DEAD: Final = (
     .values(counted_by=_AT)
 )
 _GIVE: Final = sa.insert(t.call)
+_HAS: Final = sa.select(t.call.c.number).where(_THIS, t.call.c.machine == sa.bindparam("by"))
 _GIVEN: Final = (
     sa.update(t.pace)
     .where(t.pace.c.id == sa.bindparam("of"))
@@ -175,6 +179,8 @@ class Calls:
             moment = self._clock.moment(connection, asked_at)
             now = moment.now
             pace = self._pace(connection, moment)
+            if wanted and pace.moved_to:
+                refuse_moved(connection)
             if pace.boot != moment.boot or not self._ours:
                 wait = self._seen_at + _whole(pace, rate) - now
                 return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
@@ -381,20 +387,8 @@ def _close_dead(connection: Connection, pace: int, now: float, process: Process)
 
 
 def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: Moment, process: Process) -> None:
-    write(
-        connection,
-        _GIVE,
-        [
-            {
-                "pace": pace,
-                "number": number,
-                "counted_by": None,
-                "machine": process.machine,
-                "pid": process.pid,
-                "process_started": process.started,
-                "permitted_at": moment.now,
-            }
-            for number in numbers
-        ],
-    )
+    same = {"machine": process.machine, "pid": process.pid, "process_started": process.started, "counted_by": None}
+    given = {"pace": pace, "permitted_at": moment.now, **same}
+    write(connection, _GIVE, [{"number": number, **given} for number in numbers])
+    prove_by(connection, _HAS, {"of": pace, "this": numbers[0], "by": process.machine})
     write(connection, _GIVEN, [{"of": pace, "more": len(numbers), "zero": moment.epoch}])

@@ -78,7 +78,7 @@ def connect(
         server = server or Server(name="", patience=0.0, say=lambda _line: None)
         # We issue BEGIN ourselves.
         options = {
-            "connect_args": connect_arguments(f"access-batch on {platform.node()}, process {os.getpid()}"),
+            "connect_args": connect_arguments(platform.node(), os.getpid(), server.name),
             "isolation_level": "AUTOCOMMIT",
             "use_native_hstore": False,
         }

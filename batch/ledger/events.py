@@ -16,7 +16,7 @@ from batch.errors import LedgerChangedError
 from batch.ledger import tables as t
 from batch.ledger.engine import SEEN
 from batch.ledger.machine_key import KEY, has_signed
-from batch.ledger.messages import write
+from batch.ledger.messages import prove_by, write
 from batch.model import Head
 from batch.states import Event
 from batch.text import instant
@@ -115,6 +115,8 @@ REASON: Final = "reason"
 BLOCKED: Final = "blocked"
 """In the detail of an undecided answer: something in front of the API gave it, such as a firewall."""
 
+UNSIGNED: Final = "its newest events are not signed"
+
 # The detail is text in every database: a JSON type would not keep the exact text that the hash covers.
 _DETAIL: Final = sa.cast(t.event.c.detail, sa.JSON().with_variant(sa.Text(), "sqlite"))
 WITHIN_COLUMN: Final = _DETAIL[WITHIN].as_integer()
@@ -166,9 +168,8 @@ _LAST: Final = (
     .order_by(t.event.c.number.desc())
     .limit(1)
 )
-_HASH: Final = sa.select(t.event.c.hash).where(
-    t.event.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
-    t.event.c.number == sa.bindparam("of_number"),
+_HAS: Final = sa.select(t.event.c.number).where(
+    t.event.c.run == t.RUN_NUMBER, t.event.c.number == sa.bindparam("of_number"), t.event.c.hash == sa.bindparam("hash")
 )
 
 
@@ -249,8 +250,7 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry], last: 
     """
     options = connection.get_execution_options()
     key: MachineKey = options[KEY]()
-    if last is None:
-        last = connection.execute(PLACES, {"run_id": run_id, "public": key.public}).one()
+    last = last or connection.execute(PLACES, {"run_id": run_id, "public": key.public}).one()
     seen: dict[str, str] = options[SEEN]
     if last.number is not None and seen.get(run_id) != last.hash and entries[0].event != SEALED:
         if last.signed is None:
@@ -271,15 +271,13 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry], last: 
     signature = key.sign(signed_text(last.ledger, place, last.signature or "", head))
     rows[-1] |= {"signer": signer, "place": place, "signature": signature}
     write(connection, _ADD, rows)
+    prove_by(connection, _HAS, {"of_run": run_id, "of_number": head.number, "hash": head.hash})
     following: dict[str, Followed] = options.get(FOLLOWED, {})
     if (followed := following.pop(run_id, None)) and followed.knows(known):
         followed.add(entries, head)
         following[run_id] = followed
     seen[run_id] = head.hash
     return head
-
-
-UNSIGNED: Final = "its newest events are not signed"
 
 
 def own_part(connection: Connection, run_id: str) -> int:
@@ -364,7 +362,9 @@ def signed_text(ledger: str, place: int, before: str, head: Head) -> str:
 
 def has(connection: Connection, head: Head) -> bool:
     """Whether the ledger has an event that was the newest of a run once."""
-    return bool(connection.execute(_HASH, {"of_run": head.run, "of_number": head.number}).scalar() == head.hash)
+    return (
+        connection.execute(_HAS, {"of_run": head.run, "of_number": head.number, "hash": head.hash}).first() is not None
+    )
 
 
 def newest(connection: Connection, run_id: str) -> Head:

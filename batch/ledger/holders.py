@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.errors import RunHeldError
+from batch.errors import LedgerLostError, RunHeldError
 from batch.ledger import tables as t
 from batch.ledger.events import PLACES
 from batch.ledger.machine_key import KEY
 from batch.ledger.messages import ask
-from batch.ledger.postgresql import begun, moment, server_of, silent_since
+from batch.ledger.postgresql import COMPARES_FIRST, begun, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
 from batch.text import instant
 
@@ -67,7 +67,10 @@ def look(connection: Connection, run: str, process: Process) -> Callable[[], Any
     asked = ask(connection, _LOOK, {**holding(run, known(connection, process)), "run_id": run, "public": public})
 
     def seen() -> Any:
-        (place,) = asked()
+        places = asked()
+        if not places:
+            raise LedgerLostError(f"The ledger has lost run {run}.", next_step=COMPARES_FIRST)
+        (place,) = places
         if not place.held:
             require_held(connection, run, process)
         return place

@@ -87,6 +87,18 @@ def ask(connection: Connection, query: sa.Select[*tuple[Any, ...]], given: Mappi
     return answer
 
 
+PROOF: Final = "access_batch_proof"
+"""The name under which a connection has a query that finds something if its transaction was committed."""
+
+
+def prove_by(connection: Connection, query: sa.Select[*tuple[Any, ...]], given: Mapping[str, Any]) -> None:
+    """Keeps what finds a row if this transaction was committed, and only then: nobody else writes such a row.
+
+    After a crash, PostgreSQL gives the number of a transaction that was not committed to somebody else's.
+    """
+    connection.info[PROOF] = (query, given)
+
+
 def watch_messages(engine: Engine) -> None:
     """Lets the statements of an engine for PostgreSQL take along what waits for them."""
 

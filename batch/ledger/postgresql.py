@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.heard import Voice
 from batch.ledger.machine_key import KEY
-from batch.ledger.messages import commit_with_waiting, forget_waiting
+from batch.ledger.messages import PROOF, commit_with_waiting, forget_waiting
 from batch.ledger.process import boot_time
 from batch.ledger.sessions import (
     FROZEN_FOR,
@@ -30,7 +30,10 @@ from batch.ledger.sessions import (
     IDENTITY,
     LOCKS,
     NOT_AVAILABLE,
+    NOT_GIVEN,
     NOT_THERE,
+    STARTED,
+    Frozen,
     Lock,
     batch,
     is_passing,
@@ -118,6 +121,7 @@ class Server:
         self._patience = patience
         self._say = say
         self._identity: tuple[object, ...] | None = None
+        self._started = 0.0
         self._lost = ""
         self._told = -_TELL_EVERY
         self._ahead: Ahead | None = None
@@ -167,6 +171,8 @@ class Server:
     def on_connect(self, raw: Any, _record: object) -> None:
         """Refuse a server that is not the one from before: it may lack the last transactions."""
         with raw.cursor() as cursor:
+            cursor.execute(STARTED)
+            self._started = float(cursor.fetchone()[0])
             cursor.execute("SELECT oid::text FROM pg_database WHERE datname = current_database()")
             identity = [cursor.fetchone()]
             for asked in IDENTITY:
@@ -223,13 +229,18 @@ class Server:
         self._patience = 0.0
 
     def _open(self, engine: Engine, keys: _Keys) -> Connection:
-        began, attempt, frozen = boot_time(), 0, _Frozen()
+        began, attempt, frozen = boot_time(), 0, Frozen()
         while True:
             self.require_same()
             connection = None
             try:
                 connection = engine.connect()
                 self._begin(connection, keys)
+                while begun(connection).started != self._started:
+                    # Behind a pooler, another server may answer although no connection broke.
+                    connection.rollback()
+                    self.on_connect(connection.connection.driver_connection, None)
+                    self._begin(connection, keys)
             except BaseException as error:
                 if connection is not None:
                     with suppress(Exception):
@@ -265,6 +276,7 @@ class Server:
             started=float(started),
         )
         connection.info[BEGUN] = begun
+        connection.info.pop(PROOF, None)
         self._ahead = Ahead.of(begun.reading) if self._ahead is None else self._ahead.narrowed(begun.reading)
 
     def _commit(self, engine: Engine, connection: Connection) -> None:
@@ -273,17 +285,19 @@ class Server:
             # The server would answer the COMMIT with a rollback, and the driver would not mind.
             connection.rollback()
             raise BrokenPromiseError("A statement has failed, and the transaction went on.")
-        number = begun(connection).number
+        number, proof = begun(connection).number, connection.info.get(PROOF)
         try:
             commit_with_waiting(connection)
         except (DBAPIError, raw.Error) as error:
             if not is_passing(error):
                 raise
-            if number and not self._was_committed(engine, number):
+            if number and not self._was_committed(engine, number, proof):
                 raise self._broken_off(error) from error
 
-    def _was_committed(self, engine: Engine, number: str) -> bool:
+    def _was_committed(self, engine: Engine, number: str, proof: Any) -> bool:
         """Asks what became of a transaction whose COMMIT was not answered.
+
+        By its number alone, it would be taken for committed if somebody else's got that number after a crash.
 
         Raises:
             LedgerLostError: Nobody can say.
@@ -296,8 +310,12 @@ class Server:
                 with engine.connect() as connection:
                     asked = sa.text("SELECT pg_xact_status(CAST(:number AS xid8))")
                     status = connection.execute(asked, {"number": number}).scalar()
+                    if status == "committed" and proof is not None and connection.execute(*proof).first() is None:
+                        status = "aborted"
             except DBAPIError as error:
-                if not is_passing(error, connected=True):
+                if state_of(error) == NOT_GIVEN:
+                    status = "aborted"
+                elif not is_passing(error, connected=True):
                     raise
             if status in {"committed", "aborted"}:
                 return status == "committed"
@@ -308,7 +326,7 @@ class Server:
                 )
             attempt += 1
 
-    def _look(self, engine: Engine, keys: _Keys, frozen: _Frozen) -> str:
+    def _look(self, engine: Engine, keys: _Keys, frozen: Frozen) -> str:
         """Tells who has a lock that we wait for, and ends his transaction if he has been silent for too long."""
         who = "somebody has had it to itself for too long"
         with suppress(DBAPIError), engine.connect() as connection:
@@ -345,20 +363,6 @@ def _machine_of(engine: Engine, lock: Lock) -> str:
     """This machine's public key, or nothing if the lock does not need it: a look alone must not make a key."""
     public: str = engine.get_execution_options()[KEY]().public if lock is Lock.OWN else ""
     return public
-
-
-class _Frozen:
-    """For how long the process that has a lock has not said a word."""
-
-    def __init__(self) -> None:
-        self._seen: tuple[object, ...] = ()
-        self._since = 0.0
-
-    def seen(self, pid: int, what: tuple[object, ...], *, waits: bool, now: float) -> float:
-        """Seconds for which its server process has been seen to wait for it without a change."""
-        if not waits or self._seen != (pid, what):
-            self._seen, self._since = (pid, what), now
-        return now - self._since
 
 
 def server_of(engine_or_connection: Engine | Connection) -> Server | None:

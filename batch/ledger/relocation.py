@@ -16,6 +16,7 @@ from batch.ledger.bulk import insert_frame, know_sizes, select_frame
 from batch.ledger.engine import connect, ledger_exists, reading, writing
 from batch.ledger.holders import busy_runs
 from batch.ledger.schema import HAS_VERSION, VIEW
+from batch.ledger.sessions import Lock
 from batch.ledger.upgrade import bring_up_to_date, make_tables, version_of
 from batch.ledger.verify import verify
 from batch.ledger.whereabouts import arrive, leave, require_here, whereabouts
@@ -274,7 +275,7 @@ def _prove(new: Engine, target: sa.URL) -> None:
 def _hand_over(old: Engine, new: Engine, mover: Mover) -> None:
     """Leaves the old place if the copy still equals it: from then on, the copy is the ledger."""
     mover.say("Comparing the copy with the original …")
-    with writing(old) as source, reading(new) as target:
+    with writing(old, Lock.LEDGER, Lock.PACE) as source, writing(new) as target:
         _refuse_busy(source, mover)
         if whereabouts(source).moved_to:
             raise LedgerRefusedError("The ledger was moved meanwhile.", next_step="Nothing was sent.")
@@ -286,5 +287,10 @@ def _hand_over(old: Engine, new: Engine, mover: Mover) -> None:
                         f"The ledger has changed while it was copied: its table {table.name} differs.",
                         next_step=f"{_STAYS} Run the same command again, while nothing else uses the ledger.",
                     )
+        # Calls were made meanwhile, and no more are from here on.
+        for table in (t.call, t.pace):
+            target.execute(sa.delete(table))
+        for table in (t.pace, t.call):
+            _copy(source, target, table)
         mover.say(f"Leaving {place(old.url)} …")
         leave(source, address(new.url), mover.move, mover.now())

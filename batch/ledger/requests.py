@@ -127,6 +127,15 @@ class Requests:
         self.on_claimed(head)
         return bodies
 
+    def require_claims(self, run: Run) -> None:
+        """Checks that the ledger has this process's last claim.
+
+        Raises:
+            LedgerLostError: It has not: it was put back, or replaced by a copy.
+        """
+        with reading(self._engine) as connection:
+            self._require_claims(connection, run.id)
+
     def _require_claims(self, connection: Connection, run_id: str) -> None:
         """Refuses to go on in a ledger that lacks this process's last claim."""
         seen = self._heads.get(run_id)

@@ -29,6 +29,9 @@ NOT_AVAILABLE: Final = "55P03"
 """The SQLSTATE of a lock that was waited for in vain."""
 
 
+NOT_GIVEN: Final = "22023"
+"""The SQLSTATE of a question about the number of a transaction that a server has not given (since a crash)."""
+
 NOT_THERE: Final = ("0A000", "42501", "42883", "55000")
 """The SQLSTATEs of a function that a server does not have, or does not let everybody call."""
 
@@ -82,6 +85,20 @@ HOLDER_OF_LOCK: Final = sa.text(
 )
 
 
+class Frozen:
+    """For how long the process that has a lock has not said a word."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[object, ...] = ()
+        self._since = 0.0
+
+    def seen(self, pid: int, what: tuple[object, ...], *, waits: bool, now: float) -> float:
+        """Seconds for which its server process has been seen to wait for it without a change."""
+        if not waits or self._seen != (pid, what):
+            self._seen, self._since = (pid, what), now
+        return now - self._since
+
+
 def batch(keys: Sequence[tuple[int, bool]], version: int, *, frozen_for: float, wait: float) -> str:
     """One message that begins a transaction: its settings, its locks, its number and the time once it has them.
 
@@ -108,10 +125,11 @@ def batch(keys: Sequence[tuple[int, bool]], version: int, *, frozen_for: float, 
     return f"BEGIN ISOLATION LEVEL {mode}; SELECT {set_all}; {taken}SELECT {learnt}"
 
 
-_TIMES: Final = (
-    "extract(epoch FROM clock_timestamp())::float8",
-    "extract(epoch FROM pg_postmaster_start_time())::float8",
-)
+_SINCE: Final = "extract(epoch FROM pg_postmaster_start_time())::float8"
+_TIMES: Final = ("extract(epoch FROM clock_timestamp())::float8", _SINCE)
+STARTED: Final = f"SELECT {_SINCE}"
+"""When the server was started: another time means another server, or the same one again."""
+
 _HAS_TRANSACTION_TIMEOUT: Final = 170000
 
 
@@ -120,14 +138,18 @@ def version_of(raw: Any) -> int:
     return int(raw.info.server_version)
 
 
-def connect_arguments(process: str) -> dict[str, Any]:
+def connect_arguments(host: str, pid: int, process: str) -> dict[str, Any]:
     """What the driver is told beside the URL.
 
     Args:
-        process: Names this process to others that wait for it, and to the server's administrators.
+        host: This machine's name, for others that wait for this process, and for the server's administrators.
+        pid: This process's number there.
+        process: Its random name: copies of a machine have the same names and numbers.
     """
+    # The server cuts what is longer than 63 bytes.
+    short = host.encode()[:24].decode(errors="ignore")
     return {
-        "application_name": process[:63],
+        "application_name": f"access-batch on {short}, process {pid} {process[:8]}",
         "client_encoding": "utf8",
         "connect_timeout": 10,
         # Tells within 25 s that the server's machine has gone.

@@ -13,13 +13,17 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from batch.api.dialects import Rate
 from batch.commands.heads import Heads
 from batch.errors import LedgerRefusedError, RunHeldError, UsageError
 from batch.ledger import tables as t
 from batch.ledger.address import ledger_url
+from batch.ledger.calls import RateKey
 from batch.ledger.engine import connect, reading
+from batch.ledger.process import boot_id, boot_time
 from batch.ledger.relocation import Mover, address, relocate
 from batch.ledger.store import Ledger
+from batch.model import Clock
 from tests.builders import NOW, change
 from tests.clocks import key, new_id
 from tests.ledger.ledger_helpers import (
@@ -122,6 +126,26 @@ def usable(*places: Place, memory: Heads | None = None) -> list[Place]:
         except LedgerRefusedError:
             pass
     return found
+
+
+def test_one_limit_holds_for_both_places(move: Move) -> None:
+    """Whoever is still at work in the old place makes no more calls, and those it has made count in the new one."""
+    clock = Clock(now=lambda: NOW, monotonic=boot_time, boot=boot_id())
+    rate_key, rate = RateKey(tenant=TENANT, client="c", dialect="beta"), Rate(requests=9, seconds=10.0)
+    with open_ledger(move.source, memory=move.heads) as old:
+        calls = old.calls(rate_key, rate=rate, process=ME, clock=clock)
+        assert calls.permit(wanted=4, counted={}).numbers
+
+        def call_meanwhile(step: str) -> None:
+            if step.startswith("Proving"):
+                calls.permit(wanted=4, counted={})
+
+        move.go(call_meanwhile)
+        with pytest.raises(LedgerRefusedError, match="has moved to"):
+            calls.permit(wanted=1, counted={})
+        # What it has made can still be told.
+        assert calls.permit(wanted=0, counted={}).numbers == ()
+    assert rows(move.target, "SELECT count(*) FROM call WHERE counted_by IS NULL") == [(8,)]
 
 
 def test_everything_arrives_and_the_new_place_works_on(move: Move) -> None:

@@ -35,17 +35,21 @@ from batch.ledger.process import boot_id, boot_time
 from batch.ledger.repeating import repeated
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
-from batch.ledger.sessions import LOCKS, Lock, keys_of
+from batch.ledger.sessions import LOCKS, Lock, connect_arguments, keys_of
+from batch.ledger.store import Ledger
 from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
 from batch.model import Clock
+from batch.text import instant
 from tests.builders import NOW
+from tests.clocks import key, new_id
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     ME,
     TENANT,
     a_process,
     alter,
+    attempts,
     claim,
     open_ledger,
     record,
@@ -62,7 +66,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from batch.ledger.store import Ledger
     from batch.model import Run
 
 pytestmark = [pytest.mark.postgresql, pytest.mark.also_postgresql]
@@ -219,10 +222,11 @@ def test_a_failed_statement_that_is_ignored_never_looks_committed(postgresql: st
 class Relay:
     """Passes on what a client and a server say, and cuts the connection at a COMMIT, on one side of it."""
 
-    def __init__(self, port: int, *, cut_before: bool) -> None:
+    def __init__(self, port: int, *, cut_before: bool, cuts: int = 1, on_cut: Callable[[], None] | None = None) -> None:
         self._server = ("127.0.0.1", port)
         self._cut_before = cut_before
-        self.cuts = 1
+        self.cuts = cuts
+        self._on_cut = on_cut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -232,7 +236,11 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                upstream = socket.create_connection(self._server)
+                try:
+                    upstream = socket.create_connection(self._server)
+                except OSError:
+                    client.close()
+                    continue
                 self._open += [client, upstream]
                 cut = threading.Event()
                 threading.Thread(target=self._requests, args=(client, upstream, cut), daemon=True).start()
@@ -243,6 +251,8 @@ class Relay:
             while data := client.recv(65536):
                 if b"COMMIT\0" in data and self.cuts:
                     self.cuts -= 1
+                    if self._on_cut is not None:
+                        self._on_cut()
                     if self._cut_before:
                         break
                     cut.set()
@@ -395,6 +405,69 @@ def test_a_crash_in_a_transaction_is_survived_and_reported(own_server: RealServe
     with engine_of(url, known) as engine:
         assert Counter(engine, [crash]).count() == 1
     assert (claims(url), said) == (1, ["Waiting for the ledger: the database can't be reached."])
+
+
+def test_a_number_that_is_somebody_elses_after_a_crash_proves_no_commit(short_folder: Path) -> None:
+    """A transaction's number is kept over a crash only if something of it was written to the disk."""
+    own = RealServer(short_folder / "s", free_port(), {"wal_writer_delay": "10s"})
+    own.start()
+
+    def crash_and_give_the_number_away() -> None:
+        own.stop(signal.SIGQUIT)
+        own.start()
+        with psycopg.connect(own.address(), autocommit=True) as somebody:
+            for _ in range(50):
+                somebody.execute("SELECT pg_current_xact_id()")
+
+    relay = Relay(own.port, cut_before=True, cuts=0, on_cut=crash_and_give_the_number_away)
+    try:
+        url = f"postgresql+psycopg://postgres@127.0.0.1:{relay.port}/postgres?sslmode=disable"
+        opened = Ledger.open(url, sandbox=False, now=NOW, new_id=new_id, key=key, patience=PATIENT)
+        with opened as ledger:
+            run = write(ledger, *singles(3))
+            record(ledger, claim(ledger, run), ACCEPTED)
+            relay.cuts = 1
+            claimed = claim(ledger, run)
+            assert attempts(own.url("postgres"))[1:] == [(claimed.number, 1, instant(NOW))]
+            assert relay.cuts == 0
+    finally:
+        relay.close()
+        own.stop(signal.SIGQUIT)
+
+
+def test_another_server_behind_a_pooler_ends_everything_although_no_connection_breaks(postgresql: str) -> None:
+    name = sa.make_url(postgresql).database
+
+    def answers_by(what: str, kind: str, value: str) -> str:
+        return f"CREATE OR REPLACE FUNCTION public.{what} RETURNS {kind} LANGUAGE sql AS $$ SELECT {value} $$"
+
+    started = "pg_postmaster_start_time()"
+    alter(
+        postgresql,
+        answers_by(started, "timestamptz", "'2026-01-01Z'::timestamptz"),
+        answers_by("pg_walfile_name(pg_lsn)", "text", "'000000010000'"),
+        f"ALTER DATABASE {name} SET search_path = public, pg_catalog",
+    )
+    with engine_of(postgresql) as engine:
+        counter = Counter(engine, [])
+        assert counter.count() == 1
+        alter(postgresql, answers_by(started, "timestamptz", "'2026-01-02Z'::timestamptz"))
+        assert counter.count() == 2
+        alter(
+            postgresql,
+            answers_by(started, "timestamptz", "'2026-01-03Z'::timestamptz"),
+            answers_by("pg_walfile_name(pg_lsn)", "text", "'000000020000'"),
+        )
+        for _ in range(2):
+            with pytest.raises(LedgerLostError, match="another server answers than before"):
+                counter.count()
+    assert claims(postgresql) == 2
+
+
+def test_copies_of_a_machine_have_different_names_at_the_server() -> None:
+    names = [connect_arguments("h\u00f6st" * 20, 7, process)["application_name"] for process in ("a" * 32, "b" * 32)]
+    assert names[0] != names[1]
+    assert max(len(name.encode()) for name in names) <= 63
 
 
 def test_another_server_at_the_same_address_ends_everything(own_server: RealServer) -> None:
