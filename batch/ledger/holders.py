@@ -10,11 +10,13 @@ import sqlalchemy as sa
 
 from batch.errors import LedgerLostError, RunHeldError
 from batch.ledger import tables as t
+from batch.ledger.address import place
 from batch.ledger.events import PLACES
 from batch.ledger.machine_key import KEY
 from batch.ledger.messages import ask
 from batch.ledger.postgresql import COMPARES_FIRST, begun, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
+from batch.ledger.whereabouts import whereabouts
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ def require_held(connection: Connection, run: str, process: Process) -> None:
     """
     if connection.execute(_HELD, holding(run, known(connection, process))).first() is None:
         row = connection.execute(_HOLDER, {"of_run": run}).first()
+        if row is None and (to := whereabouts(connection).moved_to):
+            raise RunHeldError(
+                f"The ledger {place(connection.engine.url)} has moved to {to}, because this process did not report for "
+                "too long.",
+                next_step=f"Nothing more is sent from here. Run the same command with --ledger {to}",
+            )
         who = f"Process {row.pid} on {row.host}" if row else "Another process"
         raise RunHeldError(
             f"{who} has taken over run {run}, because this one did not report for too long.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -189,6 +190,20 @@ def test_whoever_had_opened_the_old_place_before_can_neither_plan_nor_send_there
             old.plans.write(new_run("late"), plan_of([change("i8", "r1")]), upto=3, now=NOW)
         with pytest.raises(RunHeldError):
             old.requests.claim(run, NOW, ME)
+
+
+def test_a_process_that_wakes_up_after_its_ledger_has_moved_is_told_so(move: Move) -> None:
+    with open_ledger(move.source) as old:
+        run = old.runs.named("")
+        old.runs.hold(run, ME, NOW)
+        # As if its lease had run out.
+        alter(move.source, "DELETE FROM holder")
+        move.go()
+        to = address(ledger_url(str(move.target)))
+        for step, words in ((old.requests.claim, (run, NOW, ME)), (old.runs.beat, (run, ME, NOW))):
+            with pytest.raises(RunHeldError, match=f"has moved to {re.escape(to)}, because") as caught:
+                step(*words)
+            assert f"--ledger {to}" in caught.value.next_step
 
 
 def test_a_ledger_on_which_a_process_works_is_not_moved(move: Move) -> None:
