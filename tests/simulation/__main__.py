@@ -58,7 +58,7 @@ def _settle_down(folder: str) -> None:
     """
     os.environ[FOLDER] = folder
     gc.freeze()
-    gc.set_threshold(20_000, 10, 100)
+    gc.set_threshold(100_000, 10, 100)
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         number = current_process()._identity[0]

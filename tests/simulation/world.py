@@ -67,6 +67,7 @@ class World:
         self.faults = True
         self.machines: list[Machine] = []
         self.processes: list[SimulatedProcess] = []
+        self._living: list[SimulatedProcess] = []
         self.current: SimulatedProcess | None = None
         self.events: list[str] = []
         self.errors: list[str] = []
@@ -125,6 +126,7 @@ class World:
     def new_process(self, machine: Machine, name: str) -> SimulatedProcess:
         process = SimulatedProcess(self, machine, name, next(self._pids))
         self.processes.append(process)
+        self._living = [*(one for one in self._living if not (one.ended or one.dead)), process]
         return process
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -198,7 +200,7 @@ class World:
             self.hung = f"still going on after {self.steps} steps and {self.now:.0f} s"
             raise HangsError(self.hung)
         soonest, due = self._queue[0][0] if self._queue else float("inf"), []
-        for process in self.processes:
+        for process in self._living:
             if process.loop is None or process.blocked or process.dead:
                 continue
             when = process.loop.next_time()
