@@ -7,12 +7,13 @@ environment.
 
 from __future__ import annotations
 
-import configparser
 import ipaddress
+import itertools
 import os
 import re
 import shlex
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -198,14 +199,20 @@ def _service(name: str, file: str) -> Mapping[str, str]:
     """A section of the service file; empty if there is none: the driver tells so itself."""
     own = Path(file) if file else Path.home() / ".pg_service.conf"
     for path in (own, Path(os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common")) / "pg_service.conf"):
-        parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
-        try:
-            parser.read(path, encoding="utf-8")
-            if parser.has_section(name):
-                return dict(parser.items(name))
-        except (OSError, ValueError, configparser.Error):
-            continue
+        with suppress(OSError, ValueError):
+            if section := _section(path.read_text(encoding="utf-8"), name):
+                return section
     return {}
+
+
+def _section(text: str, name: str) -> Mapping[str, str]:
+    """A section as libpq reads it: the first of several lines for one parameter counts, and none is continued."""
+    lines = [line.strip() for line in text.splitlines()]
+    if f"[{name}]" not in lines:
+        return {}
+    inside = itertools.takewhile(lambda line: not line.startswith("["), lines[lines.index(f"[{name}]") + 1 :])
+    pairs = [line.partition("=") for line in inside if "=" in line and not line.startswith("#")]
+    return {key: value for key, _, value in reversed(pairs)}
 
 
 def _is_here(known: Mapping[str, str]) -> bool:

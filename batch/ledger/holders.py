@@ -58,9 +58,14 @@ def require_held(connection: Connection, run: str, process: Process) -> None:
                 "too long.",
                 next_step=f"Nothing more is sent from here. Run the same command with --ledger {to}",
             )
-        who = f"Process {row.pid} on {row.host}" if row else "Another process"
+        if row is None:
+            raise RunHeldError(
+                f"The ledger no longer says that this process works on run {run}: it was put back to an earlier state, "
+                "or another process took this one for dead.",
+                next_step=COMPARES_FIRST,
+            )
         raise RunHeldError(
-            f"{who} has taken over run {run}, because this one did not report for too long.",
+            f"Process {row.pid} on {row.host} has taken over run {run}, because this one did not report for too long.",
             next_step="Let the other one finish; then run the same command again.",
         )
 

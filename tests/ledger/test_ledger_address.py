@@ -26,7 +26,7 @@ from batch.ledger.upgrade import migrations_folder
 from tests.ledger.ledger_helpers import open_ledger, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.postgresql import Server
@@ -326,6 +326,27 @@ def test_a_refusal_names_its_cause_and_the_command_that_helps(
     assert cause.format(**alice) in said
     assert command.format(**alice) in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("host=db.example", "host=localhost", "sslmode=disable"),
+        ("host=db.example", " port=5433", "sslmode=disable"),
+        ("sslmode=disable", " host=db.example"),
+    ],
+    ids=["two hosts", "an indented line", "an indented host"],
+)
+def test_a_service_file_is_read_as_the_driver_reads_it(
+    lines: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two lines for a parameter the first counts; else a far address could count as one of this machine."""
+    services = tmp_path / "services.conf"
+    all_lines = ("[other]", "host=localhost", "[team]", *lines, "[last]", "host=localhost")
+    services.write_text("\n".join(all_lines))
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    assert "do without TLS" in refusal("postgresql:///x?service=team")
+    assert ledger_url("postgresql:///x?service=other")
 
 
 @pytest.mark.parametrize("place_of_password", ["environment", "file", "service"])
