@@ -91,7 +91,8 @@ class Permits:
         at: The moment, by the clock of the permits.
         numbers: The permits; none if it is too early.
         wait: Seconds until the next try makes sense; 0 with permits.
-        silence: Seconds of silence that the tenant still wants.
+        silence: Seconds in which no call may leave, since the tenant wants that or for the reason `why`.
+        why: Why we wait, if neither the tenant nor the limit is the reason.
         free: How many more calls fit into the window.
         allowed: How many calls the window may hold at present.
     """
@@ -100,6 +101,7 @@ class Permits:
     numbers: tuple[int, ...] = ()
     wait: float = 0.0
     silence: float = 0.0
+    why: str = ""
     free: int = 0
     allowed: int = 0
 

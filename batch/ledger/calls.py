@@ -61,6 +61,8 @@ TIDY_EVERY: Final = 1.0
 TIDY_SHARED_EVERY: Final = 5.0
 """The same in a database that machines share: all of them remove, and each removal takes several round trips."""
 
+_UNSURE: Final = "the database's clock was set, or this machine has not seen it before"
+
 _PACE: Final = (
     sa.select(t.pace, t.about.c.moved_to)
     .select_from(t.pace)
@@ -188,7 +190,8 @@ class Calls:
             if moment.is_unknown and pace.calls:
                 self._unsure_until = now + _whole(pace, rate)
             if now < self._unsure_until:
-                return Permits(at=now, wait=self._unsure_until - now, allowed=rate.requests)
+                left = self._unsure_until - now
+                return Permits(at=now, wait=left, silence=left, why=_UNSURE, allowed=rate.requests)
             # Also if the clock was set back since then.
             every = TIDY_EVERY if server_of(connection) is None else TIDY_SHARED_EVERY
             if not 0 <= now - self._tidied_at < every:
@@ -261,7 +264,8 @@ class Calls:
             self._ours = True
             changed = _corrected(row, moment.now)
             if moment.was_set:
-                until = max(changed.get("silent_until", row.silent_until), moment.now + _whole(row, rate))
+                self._unsure_until = moment.now + _whole(row, rate)
+                until = max(changed.get("silent_until", row.silent_until), self._unsure_until)
                 changed |= {"silent_since": moment.now, "silent_until": until}
         elif self._stands_still(connection, row, moment.now):
             self._ours = True

@@ -150,7 +150,7 @@ class Pace:
                     continue
                 if permits.silence:
                     self._silent_until = asyncio.get_running_loop().time() + permits.silence
-                    self.report_wait(permits.silence, "the tenant has asked us to wait")
+                    self.report_wait(permits.silence, permits.why or "the tenant has asked us to wait")
                 else:
                     self.report_wait(permits.wait, f"the limit of the last {self._rate.seconds:g} s is used up")
                     await asyncio.sleep(permits.wait)

@@ -658,6 +658,8 @@ def test_after_the_databases_clock_was_set_everybody_waits_for_a_whole_window(po
             assert len(given) == RATE.requests
             assert (first.numbers, second.numbers) == ((), ())
             assert min(first.wait, second.wait) > RATE.seconds - 1
+            assert "the database's clock was set" in first.why
+            assert first.why == second.why
             ahead(3600 + 12)
 
 
