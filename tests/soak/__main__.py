@@ -48,8 +48,8 @@ _BETWEEN: Final = (2.0, 9.0)
 _OPEN: Final = 6
 """No new input is begun while more are open."""
 
-_SPARE: Final = 20
-"""In the end, after so many attempts to finish inputs a new one comes."""
+_SPARE: Final = 6
+"""In the end, after so many attempts since an input was finished a new one comes."""
 
 _LAST_LINES: Final = 3
 
@@ -101,7 +101,7 @@ class Soak:
         """Submit every input until it is done, without faults; a problem if that takes longer than so many seconds."""
         end = time.monotonic() + seconds
         waiting = deque(one for one in self._inputs.all if not one.done)
-        rounds = 0
+        vain, done = 0, self._done()
         while time.monotonic() < end:
             for machine in self._machines:
                 wanted = machine.input
@@ -110,8 +110,8 @@ class Soak:
                     waiting.append(wanted)
                 if machine.is_busy or not waiting:
                     continue
-                rounds += 1
-                if rounds % _SPARE == 0:
+                vain, done = (vain + 1, done) if self._done() == done else (1, self._done())
+                if vain % _SPARE == 0:
                     # Something that is accepted later shows what became of the requests in doubt.
                     waiting.appendleft(self._inputs.new())
                 self._submit(machine, waiting.popleft())
@@ -155,6 +155,9 @@ class Soak:
         for problem in problems_of(ended):
             self.say(f"PROBLEM: {problem}")
             self.problems.append(problem)
+
+    def _done(self) -> int:
+        return sum(one.done for one in self._inputs.all)
 
     def _next_input(self) -> Input:
         undone = [one for one in self._inputs.all if not one.done]
