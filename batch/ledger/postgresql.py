@@ -64,6 +64,9 @@ _PAUSES: Final = (0.1, 0.2, 0.5, 1.0)
 """Seconds between attempts to connect again; the last one from then on."""
 
 
+_LOOKS: Final = 3
+"""How often to look whether a server is the same one as before, if it was started anew each time."""
+
 _Keys: TypeAlias = "Sequence[tuple[int, bool]]"
 
 
@@ -236,11 +239,7 @@ class Server:
             try:
                 connection = engine.connect()
                 self._begin(connection, keys)
-                while begun(connection).started != self._started:
-                    # Behind a pooler, another server may answer although no connection broke.
-                    connection.rollback()
-                    self.on_connect(connection.connection.driver_connection, None)
-                    self._begin(connection, keys)
+                self._recognise(connection, keys)
             except BaseException as error:
                 if connection is not None:
                     with suppress(Exception):
@@ -261,6 +260,23 @@ class Server:
                 attempt += 1
             else:
                 return connection
+
+    def _recognise(self, connection: Connection, keys: _Keys) -> None:
+        """Looks again whether it is the same server if another start is told; begins the transaction anew then.
+
+        Behind a pooler, another server may answer although no connection broke.
+
+        Raises:
+            LedgerLostError: It is another one.
+        """
+        for _ in range(_LOOKS):
+            if begun(connection).started == self._started:
+                return
+            connection.rollback()
+            self.on_connect(connection.connection.driver_connection, None)
+            self._begin(connection, keys)
+        self._lost = "another server answers each time"
+        self.require_same()
 
     def _begin(self, connection: Connection, keys: _Keys) -> None:
         connection.begin()
