@@ -14,8 +14,9 @@ from batch.ledger.address import place
 from batch.ledger.events import PLACES
 from batch.ledger.machine_key import KEY
 from batch.ledger.messages import ask
-from batch.ledger.postgresql import COMPARES_FIRST, begun, moment, server_of, silent_since
+from batch.ledger.postgresql import COMPARES_FIRST, moment, server_of, silent_since
 from batch.ledger.process import SILENT_FOR, Process
+from batch.ledger.sessions import begun
 from batch.ledger.whereabouts import whereabouts
 from batch.text import instant
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batch.ledger.postgresql import begun, server_of
+from batch.ledger.postgresql import server_of
+from batch.ledger.sessions import begun
 from batch.ledger.shared_clock import Ahead, Reading
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -25,6 +24,7 @@ from batch.ledger.machine_key import KEY
 from batch.ledger.messages import PROOF, commit_with_waiting, forget_waiting
 from batch.ledger.process import boot_time
 from batch.ledger.sessions import (
+    BEGUN,
     FROZEN_FOR,
     HOLDER_OF_LOCK,
     IDENTITY,
@@ -33,9 +33,11 @@ from batch.ledger.sessions import (
     NOT_GIVEN,
     NOT_THERE,
     STARTED,
+    Begun,
     Frozen,
     Lock,
     batch,
+    begun,
     is_passing,
     keys_of,
     state_of,
@@ -76,28 +78,6 @@ class BrokenOffError(LedgerLostError):
     why = "the database can't be reached"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
-    """What a transaction learnt as it began, with its locks taken.
-
-    Attributes:
-        number: The transaction's number; empty if it only reads.
-        reading: Of the server's clock.
-        started: When the server was started, by its clock.
-    """
-
-    number: str
-    reading: Reading
-    started: float
-
-    @property
-    def now(self) -> datetime:
-        """This moment, by the server's clock."""
-        return datetime.fromtimestamp(self.reading.clock, UTC)
-
-
-BEGUN: Final = "access_batch_begun"
-"""The name under which a connection has what its transaction learnt as it began."""
 COMPARES_FIRST: Final = (
     "Nothing more was sent. Run the same command again: it first compares the ledger with the tenant."
 )
@@ -384,12 +364,6 @@ def _machine_of(engine: Engine, lock: Lock) -> str:
 def server_of(engine_or_connection: Engine | Connection) -> Server | None:
     """The server of a ledger; None for SQLite."""
     found: Server | None = engine_or_connection.get_execution_options().get(SERVER)
-    return found
-
-
-def begun(connection: Connection) -> Begun:
-    """What a connection's transaction learnt as it began."""
-    found: Begun = connection.info[BEGUN]
     return found
 
 

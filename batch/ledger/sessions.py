@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +17,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from batch.ledger.shared_clock import Reading
 
 FROZEN_FOR: Final = 12.0
 """Seconds without a word from a process after which the server, or another process, ends its transaction."""
@@ -83,6 +89,36 @@ HOLDER_OF_LOCK: Final = sa.text(
     LIMIT 1
     """
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """What a transaction learnt as it began, with its locks taken.
+
+    Attributes:
+        number: The transaction's number; empty if it only reads.
+        reading: Of the server's clock.
+        started: When the server was started, by its clock.
+    """
+
+    number: str
+    reading: Reading
+    started: float
+
+    @property
+    def now(self) -> datetime:
+        """This moment, by the server's clock."""
+        return datetime.fromtimestamp(self.reading.clock, UTC)
+
+
+BEGUN: Final = "access_batch_begun"
+"""The name under which a connection has what its transaction learnt as it began."""
+
+
+def begun(connection: Connection) -> Begun:
+    """What a connection's transaction learnt as it began."""
+    found: Begun = connection.info[BEGUN]
+    return found
 
 
 class Frozen:

@@ -32,7 +32,8 @@ import batch.tenant.client
 from batch.ledger import engine as real_engine
 from batch.ledger.address import ledger_file
 from batch.ledger.heard import Voice
-from batch.ledger.postgresql import BEGUN, SERVER, Begun, Server
+from batch.ledger.postgresql import SERVER, Server
+from batch.ledger.sessions import BEGUN, Begun
 from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
 from tests.simulation.network import SimulatedTransport
