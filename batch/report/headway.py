@@ -133,7 +133,7 @@ def describe_seen(run: str, headway: Headway) -> str:
     return (
         f"Run {run}, as far as this command has recorded it: of {count(planned.changes, 'change')} in "
         f"{count(planned.requests, 'request')}, {headway.accepted.changes:,} accepted, "
-        f"{headway.refused.changes:,} refused. The ledger knows of the others. No result file was written."
+        f"{headway.refused.changes:,} refused. No result file was written."
     )
 
 
