@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from batch.errors import LedgerRefusedError
+from batch.files import read_whole
 from batch.text import PLAIN_PARTS
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _service(name: str, file: str) -> Mapping[str, str]:
     own = Path(file) if file else Path.home() / ".pg_service.conf"
     for path in (own, Path(os.environ.get("PGSYSCONFDIR", "/etc/postgresql-common")) / "pg_service.conf"):
         with suppress(OSError, ValueError):
-            if section := _section(path.read_text(encoding="utf-8"), name):
+            if section := _section(read_whole(path)[0].decode(), name):
                 return section
     return {}
 

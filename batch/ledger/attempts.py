@@ -12,6 +12,7 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
 from batch.ledger.holders import known
+from batch.ledger.messages import ask
 from batch.ledger.moving import move
 from batch.plan.body import fingerprint, make_bodies
 from batch.states import Event, State
@@ -32,6 +33,12 @@ _COUNT_CLAIMS: Final = (
 )
 
 
+def count_claims(connection: Connection, bodies: int) -> Callable[[], int]:
+    """Counts the claims of so many bodies, with the next statement; the result returns the number of the first."""
+    asked = ask(connection, _COUNT_CLAIMS, {"new": bodies})
+    return lambda: int(asked()[0].claims) - bodies + 1
+
+
 def begin_attempts(
     connection: Connection,
     planned: Sequence[Request],
@@ -41,15 +48,15 @@ def begin_attempts(
     process: Process | None = None,
     *,
     last: Any = None,
+    counted: Callable[[], int] | None = None,
 ) -> tuple[tuple[Body, ...], Head]:
     """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head.
 
-    `last` is that of `events.append`. An attempt that nobody makes now, as the ledger has lost when it was made, is of
-    no `process`.
+    `last` is that of `events.append`, `counted` the result of `count_claims` if that was called already. An attempt
+    that nobody makes now, as the ledger has lost when it was made, is of no `process`.
     """
     bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
-    made_so_far: int = connection.execute(_COUNT_CLAIMS, {"new": len(bodies)}).scalar_one()
-    first = made_so_far - len(bodies) + 1
+    first = (counted or count_claims(connection, len(bodies)))()
     numbered = [(request, claim) for claim, body in enumerate(bodies, start=first) for request in body.requests]
     requests, claims = zip(*numbered, strict=True)
     move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)

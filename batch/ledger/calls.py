@@ -30,7 +30,7 @@ from batch.api.rate_window import (
 from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
-from batch.ledger.messages import prove_by, write
+from batch.ledger.messages import ask, prove_by, write
 from batch.ledger.permit_clock import ClockMemory, Moment, PermitClock
 from batch.ledger.postgresql import server_of
 from batch.ledger.process import Process
@@ -39,7 +39,7 @@ from batch.ledger.sessions import Lock
 from batch.ledger.whereabouts import refuse_moved
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -87,7 +87,7 @@ _WERE_NOW: Final = (
     .values({column: sa.case((later, _AT), else_=column) for column, later in _LATER.items()})
 )
 _COUNTING: Final = _OF_PACE & (t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since")))
-_COUNT: Final = sa.select(sa.func.count()).where(_COUNTING)
+_COUNT: Final = sa.select(sa.func.count().label("taken")).where(_COUNTING)
 _NEXT_TO_FREE: Final = (
     sa.select(t.call.c.counted_by)
     .where(_COUNTING)
@@ -164,6 +164,7 @@ class Calls:
         self._unsure_until = 0.0
         self._tidied_at = 0.0
         self._ours = False
+        self._of: int | None = None
         self._seen: tuple[object, ...] = ()
         self._seen_at = 0.0
 
@@ -180,13 +181,17 @@ class Calls:
         with writing(self._engine, *self._locks()) as connection:
             moment = self._clock.moment(connection, asked_at)
             now = moment.now
+            of = self._of
+            # In a database far away, this goes with the next question.
+            taken = None if of is None else _count(connection, of, counted, moment, rate)
             pace = self._pace(connection, moment)
             if wanted and pace.moved_to:
                 refuse_moved(connection)
             if pace.boot != moment.boot or not self._ours:
                 wait = self._seen_at + _whole(pace, rate) - now
                 return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
-            _record_counted(connection, pace.id, counted, moment.ahead)
+            if taken is None or pace.id != of:
+                self._of, taken = pace.id, _count(connection, pace.id, counted, moment, rate)
             if moment.is_unknown and pace.calls:
                 self._unsure_until = now + _whole(pace, rate)
             if now < self._unsure_until:
@@ -197,11 +202,11 @@ class Calls:
             if not 0 <= now - self._tidied_at < every:
                 _forget(connection, pace, now)
                 self._tidied_at = now
-            most = allowed(rate, _share(pace).at(now, rate))
+            most = allowed(rate, Share(cut_to=pace.cut_to, cut_at=pace.cut_at).at(now, rate))
             silence = max(0.0, pace.silent_until - now)
             if silence or not wanted:
                 return Permits(at=now, wait=silence, silence=silence, allowed=most)
-            free = most - _count(connection, pace.id, now, rate)
+            free = most - taken()
             few = min(wanted, most) - free
             if few > 0:
                 wait = _wait(connection, pace.id, few, now, rate, self._process)
@@ -226,7 +231,7 @@ class Calls:
             ahead = _ahead(pace, moment)
             now = moment.now + ahead
             until = max(pace.silent_until, now + seconds)
-            share = _share(pace)
+            share = Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
             if violated:
                 share = share.cut(permitted_at=permitted_at + ahead, until=until, now=now, rate=self._rate)
             connection.execute(
@@ -291,10 +296,6 @@ class Calls:
         return now - self._seen_at >= _whole(pace, self._rate)
 
 
-def _share(pace: Any) -> Share:
-    return Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
-
-
 def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Moment) -> dict[str, Any]:
     return {
         "tenant": t.number_of_tenant(connection, rate_key.tenant),
@@ -350,24 +351,24 @@ def _whole(pace: Any, rate: Rate) -> float:
     return window(max(pace.longest, rate.seconds)) + SPREAD
 
 
-def _record_counted(connection: Connection, pace: int, counted: Mapping[int, float | None], ahead: float) -> None:
-    """Records when calls were counted, and takes unused permits back."""
-    made = [{"of": pace, "this": number, "at": at + ahead} for number, at in counted.items() if at is not None]
+def _count(
+    connection: Connection, pace: int, counted: Mapping[int, float | None], moment: Moment, rate: Rate
+) -> Callable[[], int]:
+    """Records when calls were counted, takes unused permits back, and asks how many calls count then."""
+    made = [{"of": pace, "this": number, "at": at + moment.ahead} for number, at in counted.items() if at is not None]
     unused = [{"of": pace, "this": number} for number, at in counted.items() if at is None]
     if made:
         write(connection, _WAS_COUNTED, made)
     if unused:
         write(connection, _UNUSED, unused)
+    asked = ask(connection, _COUNT, {"of": pace, "since": counts_since(moment.now, rate)})
+    return lambda: int(asked()[0].taken)
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
     connection.execute(_PAST, {"of": pace.id, "since": now - window(pace.longest)})
     connection.execute(_WERE_NOW, {"of": pace.id, "until": now + STEPPED, "at": now})
-
-
-def _count(connection: Connection, pace: int, now: float, rate: Rate) -> int:
-    return int(connection.execute(_COUNT, {"of": pace, "since": counts_since(now, rate)}).scalar_one())
 
 
 def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Rate, process: Process) -> float:

@@ -140,6 +140,11 @@ def part(connection: Connection, requests: Sequence[Request]) -> None:
     connection.execute(_PART, [{"member": request.number} for request in requests])
 
 
+def count_bodies(rows: Iterable[Any]) -> int:
+    """How many bodies the requests in these rows make, each with its `envelope`."""
+    return len({_body(row) for row in rows})
+
+
 def _body(row: Any) -> int:
     """A number for each body. It is negative for a request alone, which may have the number of its former envelope."""
     number: int = -row.number if row.envelope is None else row.envelope

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.sql.selectable import TypedReturnsRows
 
 _Write: TypeAlias = "sa.Insert | sa.Update | sa.Delete"
+_Query: TypeAlias = "TypedReturnsRows[*tuple[Any, ...]]"
 
 _DIALECT: Final = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]
 
@@ -64,12 +66,12 @@ def count_written(connection: Connection, statement: _Write, rows: Sequence[Mapp
     return connection.exec_driver_sql(_for_all(statement, tuple(rows[0])), _as_text(rows)).rowcount
 
 
-def ask(connection: Connection, query: sa.Select[*tuple[Any, ...]], given: Mapping[str, Any]) -> Callable[[], Any]:
+def ask(connection: Connection, query: _Query, given: Mapping[str, Any]) -> Callable[[], Any]:
     """Asks for rows, with the next statement of the transaction; the result returns them, as they are then.
 
     Args:
         connection: In a transaction.
-        query: A constant.
+        query: A constant, which may write the rows that it returns.
         given: Its parameters.
     """
     if connection.dialect.name == "sqlite":
@@ -157,7 +159,7 @@ def _as_text(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _asking(query: sa.Select[*tuple[Any, ...]]) -> str:
+def _asking(query: _Query) -> str:
     return str(query.compile(dialect=_DIALECT))
 
 

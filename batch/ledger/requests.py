@@ -13,7 +13,7 @@ from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.answered import Answered, entry_of, existing_of
-from batch.ledger.attempts import begin_attempts
+from batch.ledger.attempts import begin_attempts, count_claims
 from batch.ledger.doubts import load_doubts
 from batch.ledger.engine import reading, require_never_lost, writing
 from batch.ledger.events import (
@@ -118,10 +118,13 @@ class Requests:
                 self._require_claims(connection, run.id)
             if not rows:
                 return ()
+            counted = count_claims(connection, envelopes.count_bodies(rows))
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             self._require_sealed(connection, loaded, anew=not is_known)
             sent = seen.sent if seen else _sent(connection, run.id)
-            bodies, head = begin_attempts(connection, loaded, now, self._new_id, token_expires, process, last=last)
+            bodies, head = begin_attempts(
+                connection, loaded, now, self._new_id, token_expires, process, last=last, counted=counted
+            )
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self.on_claimed(head)

@@ -127,7 +127,7 @@ def test_a_claim_its_answer_and_permits_take_few_round_trips(postgresql: str, po
             answered = [Answered(request=one, answer=ACCEPTED, decision=decide(ACCEPTED), at=NOW) for one in sent]
             _, for_answers = round_trips(proxy, partial(ledger.requests.record, *answered, process=ME))
     assert (len(claimed), len(permitted.numbers)) == (8, 3)
-    assert (for_a_claim, for_permits, for_answers) == (6, 4, 3)
+    assert (for_a_claim, for_permits, for_answers) == (5, 3, 3)
 
 
 def round_trips(proxy: Proxy, work: Callable[[], Any]) -> tuple[Any, int]:
