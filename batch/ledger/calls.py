@@ -374,7 +374,8 @@ def _forget(connection: Connection, pace: Any, now: float) -> None:
 def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Rate, process: Process) -> float:
     """Seconds until so many calls stop counting."""
     next_to_free = {"of": pace, "since": counts_since(now, rate), "too_many": too_many}
-    last = connection.execute(_NEXT_TO_FREE, next_to_free).scalars().all()[-1]
+    # None are left of those just counted, if the counter was taken over meanwhile.
+    last = [None, *connection.execute(_NEXT_TO_FREE, next_to_free).scalars()][-1]
     _close_dead(connection, pace, now, process)
     return ASK_AGAIN if last is None else max(0.001, frees_at(last, rate) - now)
 
