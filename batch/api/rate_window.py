@@ -4,13 +4,16 @@ The tenant counts a call when it arrives, which is later than we send it. So a c
 window after the moment by which the tenant has surely counted it: when its answer came, which proves it, but no later
 than `SPREAD` after its last byte was handed over; if no answer comes, at that moment.
 
+A permit may be given ahead of the moment from which its call may leave: it then counts from when it is given, and that
+moment is chosen so that few enough of the calls permitted before count then.
+
 Why no window at the tenant then holds more than the limit: let the way there take between d and d + `SPREAD`. Take any
-window there, and of the calls counted in it the one that was permitted last, B. Each other call A counted when B was
-permitted. If it had not, B was permitted a window or more after (1) A's answer, so B was counted a window or more after
-A; or after (2) `SPREAD` after A's last byte was handed over. Then A was counted at most d after (2)'s moment, and B at
-least a window and d after it: again a window or more after A. In neither case does one window hold both. So B's permit
-counted all of them, and permits keep to the limit. Calls that a process has not reported, or may still send, count
-without end; the calls of a dead process count as handed over when its death is noticed.
+window there, and of the calls counted in it the one that was permitted last, B, which left at b or later. Each other
+call A still counted at b. If it had not, b was a window or more after (1) A's answer, so B was counted a window or more
+after A; or after (2) `SPREAD` after A's last byte was handed over. Then A was counted at most d after (2)'s moment, and
+B at least a window and d after it: again a window or more after A. In neither case does one window hold both. So B's
+permit counted all of them, and permits keep to the limit. Calls that a process has not reported, or may still send,
+count without end; the calls of a dead process count as handed over when its death is noticed.
 
 After a 429 the share is cut at once, kept while the tenant adds up violations, and climbs back evenly: additive
 increase, multiplicative decrease. Source: the vendor's page on rate limits for the limit, for `Retry-After` and for the
@@ -24,6 +27,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batch.api.dialects import Rate
 
 LONGEST_SILENCE: Final = 86_400.0
@@ -90,6 +95,7 @@ class Permits:
     Attributes:
         at: The moment, by the clock of the permits.
         numbers: The permits; none if it is too early.
+        leave_at: For each permit, when its call may leave, by the same clock; in the order of time.
         wait: Seconds until the next try makes sense; 0 with permits.
         silence: Seconds in which no call may leave, since the tenant wants that or for the reason `why`.
         why: Why we wait, if neither the tenant nor the limit is the reason.
@@ -99,6 +105,7 @@ class Permits:
 
     at: float
     numbers: tuple[int, ...] = ()
+    leave_at: tuple[float, ...] = ()
     wait: float = 0.0
     silence: float = 0.0
     why: str = ""
@@ -129,6 +136,21 @@ def counts_since(now: float, rate: Rate) -> float:
 def frees_at(counted: float, rate: Rate) -> float:
     """When a call stops counting that was counted by a moment."""
     return counted + window(rate.seconds)
+
+
+def departures(wanted: int, free: int, counted: Sequence[float | None], now: float, rate: Rate) -> tuple[float, ...]:
+    """When calls may leave, in the order of time; infinite if that depends on a call that was not yet reported.
+
+    Args:
+        wanted: How many calls.
+        free: How many more calls fit into the window; below 0 if permits were given ahead, or the share was cut.
+        counted: When calls were counted that must stop counting first; None for one that was not yet reported.
+        now: This moment.
+        rate: The limit.
+    """
+    freed = [math.inf if at is None else max(now, frees_at(at, rate)) for at in counted]
+    missing = [math.inf] * (wanted - free - len(freed))
+    return tuple([*([now] * free), *freed, *missing][-wanted:])
 
 
 def window(seconds: float) -> float:

@@ -169,7 +169,7 @@ class _Seen:
 class _Uncounted:
     """Gives no permits, because the ledger that counts them can't be used."""
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:  # noqa: ARG002 - a Counter's
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:  # noqa: ARG002 - a Counter's
         """Give no permit.
 
         Raises:

@@ -11,6 +11,7 @@ Others can write to the ledger, and a file can be damaged. So no number in it ho
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,7 @@ from batch.api.rate_window import (
     Share,
     allowed,
     counts_since,
-    frees_at,
+    departures,
     repaired,
     window,
 )
@@ -31,7 +32,16 @@ from batch.ledger import tables as t
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
 from batch.ledger.messages import ask, prove_by, write
-from batch.ledger.permit_clock import ClockMemory, Moment, PermitClock
+from batch.ledger.permit_clock import (
+    STEPPED,
+    ClockMemory,
+    Moment,
+    PermitClock,
+    ahead_of,
+    corrected,
+    new_times,
+    taken_over,
+)
 from batch.ledger.postgresql import server_of
 from batch.ledger.process import Process
 from batch.ledger.repeating import repeated
@@ -39,15 +49,12 @@ from batch.ledger.sessions import Lock
 from batch.ledger.whereabouts import refuse_moved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
     from batch.api.dialects import Rate
     from batch.model import Clock
-
-STEPPED: Final = 1.0
-"""If the ledger is ahead of the clock by more seconds, the database server's clock was set back."""
 
 LATE: Final = 1.0
 """Seconds after which a call that has not left makes us check whether its process is alive."""
@@ -168,29 +175,30 @@ class Calls:
         self._seen: tuple[object, ...] = ()
         self._seen_at = 0.0
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
         """Gives all permits that are wanted, or none and the time to ask again.
 
         Args:
             wanted: How many; 0 to report what the tenant has counted.
             counted: Earlier permits of this process and when the tenant had counted their calls, by this process's
                 monotonic clock; None for an unused permit.
+            ahead: Seconds until the last of the calls may leave, at most.
         """
         rate = self._rate
         asked_at = self._clock.monotonic()
         with writing(self._engine, *self._locks()) as connection:
             moment = self._clock.moment(connection, asked_at)
             now = moment.now
-            of = self._of
             # In a database far away, this goes with the next question.
-            taken = None if of is None else _count(connection, of, counted, moment, rate)
-            pace = self._pace(connection, moment)
+            taken = None if self._of is None else _count(connection, self._of, counted, moment, rate)
+            pace = self._pace(connection, moment, counted)
             if wanted and pace.moved_to:
                 refuse_moved(connection)
             if pace.boot != moment.boot or not self._ours:
                 wait = self._seen_at + _whole(pace, rate) - now
                 return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
-            if taken is None or pace.id != of:
+            # What was counted is no longer there if we have just taken over.
+            if taken is None or pace.id != self._of:
                 self._of, taken = pace.id, _count(connection, pace.id, counted, moment, rate)
             if moment.is_unknown and pace.calls:
                 self._unsure_until = now + _whole(pace, rate)
@@ -206,15 +214,19 @@ class Calls:
             silence = max(0.0, pace.silent_until - now)
             if silence or not wanted:
                 return Permits(at=now, wait=silence, silence=silence, allowed=most)
-            free = most - taken()
-            few = min(wanted, most) - free
-            if few > 0:
-                wait = _wait(connection, pace.id, few, now, rate, self._process)
+            wanted, free = min(wanted, most), most - taken()
+            leave_at = (now,) * wanted
+            if wanted > free:
+                next_to_free = {"of": pace.id, "since": counts_since(now, rate), "too_many": wanted - free}
+                freed = connection.execute(_NEXT_TO_FREE, next_to_free).scalars().all()
+                leave_at = departures(wanted, free, freed, now, rate)
+            if leave_at[-1] > now + ahead:
+                _close_dead(connection, pace.id, now, self._process)
+                wait = ASK_AGAIN if math.isinf(leave_at[-1]) else max(0.001, leave_at[-1] - ahead - now)
                 return Permits(at=now, wait=wait, allowed=most)
-            given = min(wanted, free)
-            numbers = tuple(range(pace.calls + 1, pace.calls + 1 + given))
+            numbers = tuple(range(pace.calls + 1, pace.calls + 1 + wanted))
             _add(connection, pace.id, numbers, moment, self._process)
-            return Permits(at=now, numbers=numbers, free=free - given, allowed=most)
+            return Permits(at=now, numbers=numbers, leave_at=leave_at, free=max(0, free - wanted), allowed=most)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         """Permits no call for so long, in any process.
@@ -228,7 +240,7 @@ class Calls:
         with writing(self._engine, *self._locks()) as connection:
             moment = self._clock.moment(connection, asked_at)
             pace = self._pace(connection, moment)
-            ahead = _ahead(pace, moment)
+            ahead = ahead_of(pace, moment)
             now = moment.now + ahead
             until = max(pace.silent_until, now + seconds)
             share = Share(cut_to=pace.cut_to, cut_at=pace.cut_at)
@@ -244,8 +256,14 @@ class Calls:
         """The permits need no other part of the ledger, unless their row must be made."""
         return (Lock.PACE,) if self._ours else (Lock.LEDGER, Lock.PACE)
 
-    def _pace(self, connection: Connection, moment: Moment) -> Any:
-        """The rate key's row, added if there is none, and taken over from another boot if it stands still."""
+    def _pace(self, connection: Connection, moment: Moment, reported: Collection[int] = ()) -> Any:
+        """The rate key's row, added if there is none, and taken over from another boot if it stands still.
+
+        Args:
+            connection: In a transaction.
+            moment: This one.
+            reported: Permits whose calls have just been reported, by our clock.
+        """
         rate = self._rate
         of = {"tenant": self._rate_key.tenant, "client": self._rate_key.client, "dialect": self._rate_key.dialect}
         row = connection.execute(_PACE, of).first()
@@ -258,7 +276,7 @@ class Calls:
                 # Nothing tells which numbers its calls have: forget them, and wait until the tenant counts none.
                 connection.execute(sa.delete(t.call).where(t.call.c.pace == row.id))
                 until = moment.now + window(rate.seconds) + SPREAD
-                changed |= _new_times(moment) | {
+                changed |= new_times(moment) | {
                     "longest": rate.seconds,
                     "silent_since": moment.now,
                     "silent_until": until,
@@ -267,17 +285,17 @@ class Calls:
             row = connection.execute(_PACE, of).one()
         if row.boot == moment.boot and (moment.boot or self._ours):
             self._ours = True
-            changed = _corrected(row, moment.now)
+            changed = corrected(row, moment.now)
             if moment.was_set:
                 self._unsure_until = moment.now + _whole(row, rate)
                 until = max(changed.get("silent_until", row.silent_until), self._unsure_until)
                 changed |= {"silent_since": moment.now, "silent_until": until}
         elif self._stands_still(connection, row, moment.now):
-            self._ours = True
-            changed = _taken_over(row, moment)
+            self._ours, self._of = True, None
+            changed = taken_over(row, moment)
             # Calls made before it stood still are over; calls that were not reported are made now at the latest.
             of_pace, is_open = t.call.c.pace == row.id, t.call.c.counted_by.is_(None)
-            connection.execute(sa.delete(t.call).where(of_pace, ~is_open))
+            connection.execute(sa.delete(t.call).where(of_pace, ~is_open, t.call.c.number.not_in([*reported])))
             connection.execute(sa.update(t.call).where(of_pace).values(counted_by=moment.now))
         else:
             changed = {}
@@ -304,46 +322,8 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Mom
         "calls": 0,
         "longest": rate.seconds,
         "cut_to": 1.0,
-        **_new_times(moment),
+        **new_times(moment),
     }
-
-
-def _new_times(moment: Moment) -> dict[str, Any]:
-    times = {"silent_since": 0.0, "silent_until": 0.0, "cut_at": 0.0}
-    return {**times, "boot": moment.boot, "epoch": moment.epoch}
-
-
-def _corrected(pace: Any, now: float) -> dict[str, Any]:
-    """What changes because the clock was set back."""
-    changed, silent_until = {}, pace.silent_until
-    if pace.silent_since > now + STEPPED:
-        silent_until = now + pace.silent_until - pace.silent_since
-        changed = {"silent_since": now, "silent_until": silent_until}
-    if pace.cut_at > max(now + STEPPED, silent_until):
-        changed["cut_at"] = max(now, silent_until)
-    return changed
-
-
-def _taken_over(pace: Any, moment: Moment) -> dict[str, Any]:
-    """What changes if the times of another boot are translated.
-
-    Only the wall clock runs through from boot to boot. It may be wrong, but what it says can't make a silence longer
-    than the tenant has asked for.
-    """
-    ahead, length = _ahead(pace, moment), pace.silent_until - pace.silent_since
-    silent_until = min(pace.silent_until - ahead, moment.now + length)
-    return {
-        "boot": moment.boot,
-        "epoch": moment.epoch,
-        "silent_since": silent_until - length,
-        "silent_until": silent_until,
-        "cut_at": pace.cut_at and min(pace.cut_at - ahead, max(moment.now, silent_until)),
-    }
-
-
-def _ahead(pace: Any, moment: Moment) -> float:
-    """What the clock of the row is ahead of ours, by the wall clock; 0 for the same clock."""
-    return 0.0 if pace.boot == moment.boot else moment.epoch - float(pace.epoch)
 
 
 def _whole(pace: Any, rate: Rate) -> float:
@@ -369,15 +349,6 @@ def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
     connection.execute(_PAST, {"of": pace.id, "since": now - window(pace.longest)})
     connection.execute(_WERE_NOW, {"of": pace.id, "until": now + STEPPED, "at": now})
-
-
-def _wait(connection: Connection, pace: int, too_many: int, now: float, rate: Rate, process: Process) -> float:
-    """Seconds until so many calls stop counting."""
-    next_to_free = {"of": pace, "since": counts_since(now, rate), "too_many": too_many}
-    # None are left of those just counted, if the counter was taken over meanwhile.
-    last = [None, *connection.execute(_NEXT_TO_FREE, next_to_free).scalars()][-1]
-    _close_dead(connection, pace, now, process)
-    return ASK_AGAIN if last is None else max(0.001, frees_at(last, rate) - now)
 
 
 def _close_dead(connection: Connection, pace: int, now: float, process: Process) -> None:

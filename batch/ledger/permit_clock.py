@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batch.ledger.postgresql import server_of
 from batch.ledger.sessions import begun
@@ -57,6 +57,9 @@ class ClockMemory:
     recall: Callable[[], str]
     keep: Callable[[str], None]
 
+
+STEPPED: Final = 1.0
+"""If the ledger is ahead of the clock by more seconds, the database server's clock was set back."""
 
 _KEEP_EVERY: Final = 30.0
 """Seconds after which this machine writes down again what it knows of a database's clock."""
@@ -105,3 +108,42 @@ class PermitClock:
             if boot and boot == self._own.boot:
                 return Ahead(low=float(low), high=float(high), at=float(at))
         return None
+
+
+def new_times(moment: Moment) -> dict[str, Any]:
+    """The times of a new row."""
+    times = {"silent_since": 0.0, "silent_until": 0.0, "cut_at": 0.0}
+    return {**times, "boot": moment.boot, "epoch": moment.epoch}
+
+
+def corrected(pace: Any, now: float) -> dict[str, Any]:
+    """What changes in the ledger's row of a pace because the clock was set back."""
+    changed, silent_until = {}, pace.silent_until
+    if pace.silent_since > now + STEPPED:
+        silent_until = now + pace.silent_until - pace.silent_since
+        changed = {"silent_since": now, "silent_until": silent_until}
+    if pace.cut_at > max(now + STEPPED, silent_until):
+        changed["cut_at"] = max(now, silent_until)
+    return changed
+
+
+def taken_over(pace: Any, moment: Moment) -> dict[str, Any]:
+    """What changes in the row if its times are another boot's, and are translated.
+
+    Only the wall clock runs through from boot to boot. It may be wrong, but what it says can't make a silence longer
+    than the tenant has asked for.
+    """
+    before, length = ahead_of(pace, moment), pace.silent_until - pace.silent_since
+    silent_until = min(pace.silent_until - before, moment.now + length)
+    return {
+        "boot": moment.boot,
+        "epoch": moment.epoch,
+        "silent_since": silent_until - length,
+        "silent_until": silent_until,
+        "cut_at": pace.cut_at and min(pace.cut_at - before, max(moment.now, silent_until)),
+    }
+
+
+def ahead_of(pace: Any, moment: Moment) -> float:
+    """What the clock of the row is ahead of ours, by the wall clock; 0 for the same clock."""
+    return 0.0 if pace.boot == moment.boot else moment.epoch - float(pace.epoch)

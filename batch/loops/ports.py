@@ -37,6 +37,9 @@ class Permit(Protocol):
     given_at: float
     """When it was given, by the clock of the permits."""
 
+    async def due(self) -> None:
+        """Return when the call may leave."""
+
     def on_sent(self) -> None:
         """The call has left, or has failed."""
 
@@ -60,8 +63,8 @@ class Turnstile(Protocol):
     def quiet(self) -> bool:
         """Whether no attempt may start now, with or without a permit."""
 
-    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
-        """Return permits for the next attempts, at most `most` of the `to_come` that are left."""
+    async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> Sequence[Permit]:
+        """Return permits for the next attempts, at most `most` of the `to_come` that are left, or `ahead` of time."""
 
     async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
         """Stop all processes for so many seconds."""

@@ -226,7 +226,7 @@ class Submitter:
 
     async def _send_some(self, most: int) -> None:
         await self._tenant.token()
-        permits = await self._pace.wait(most=most, to_come=self._to_send)
+        permits = await self._pace.wait(most=most, to_come=self._to_send, ahead=True)
         bodies: tuple[Body, ...] = ()
         try:
             # Ask again: the wait for permits may have outlived the token.
@@ -272,6 +272,7 @@ class Submitter:
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
+            await permit.due()
             held_up = self._is_stale(*claimed_at)
             answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:

@@ -53,7 +53,7 @@ _GATEWAY: Final = 500
 class Counter(Protocol):
     """Counts the calls of all processes: the ledger, or a fake."""
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
         """Gives permits; see the ledger's Calls.permit."""
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
@@ -67,11 +67,16 @@ class Permit:
         given_at: When, in seconds of the counter's clock.
     """
 
-    def __init__(self, pace: Pace, number: int, given_at: float) -> None:
+    def __init__(self, pace: Pace, number: int, *, given_at: float, leaves_at: float) -> None:
         self._pace = pace
         self._number = number
         self._open = True
+        self._leaves_at = leaves_at
         self.given_at = given_at
+
+    async def due(self) -> None:
+        """Returns when the call may leave: not in a silence, either."""
+        await self._pace.until(self._leaves_at)
 
     def on_sent(self) -> None:
         """The call's last byte has left, or it has failed; only the first time counts."""
@@ -125,12 +130,13 @@ class Pace:
         self._reporting: asyncio.Task[None] | None = None
         self.silenced = 0.0
 
-    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
+    async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> Sequence[Permit]:
         """Waits for one permit or more, to be used at once; callers take turns in the order of their calls.
 
         Args:
             most: Most permits that the caller can use.
             to_come: All calls to come, these included; if they fit into the window, they are not spread.
+            ahead: Whether permits may be given before they are due, as the caller has to prepare the calls.
         """
         async with self._turn:
             fits = to_come <= self._free and self._allowed == self._rate.requests
@@ -139,9 +145,14 @@ class Pace:
                 await self._bucket.acquire(wanted)
             while True:
                 await self._keep_silent()
-                permits = await self._ask(wanted)
+                permits = await self._ask(wanted, self._ahead() if ahead else 0.0)
                 if permits.numbers:
-                    given = [Permit(self, number, permits.at) for number in permits.numbers]
+                    # By now it is later than when the counter gave them.
+                    later = asyncio.get_running_loop().time() - permits.at
+                    given = [
+                        Permit(self, number, given_at=permits.at, leaves_at=leave_at + later)
+                        for number, leave_at in zip(permits.numbers, permits.leave_at, strict=True)
+                    ]
                     if not self.quiet:
                         return given
                     # The tenant asked for silence while the ledger gave the permits.
@@ -149,7 +160,6 @@ class Pace:
                         permit.unused()
                     continue
                 if permits.silence:
-                    self._silent_until = asyncio.get_running_loop().time() + permits.silence
                     self.report_wait(permits.silence, permits.why or "the tenant has asked us to wait")
                 else:
                     self.report_wait(permits.wait, f"the limit of the last {self._rate.seconds:g} s is used up")
@@ -159,6 +169,15 @@ class Pace:
     def quiet(self) -> bool:
         """Whether no call may leave at present, even with a permit."""
         return max(self._held_until, self._silent_until) > asyncio.get_running_loop().time()
+
+    async def until(self, moment: float) -> None:
+        """Returns when the moment has come, by the loop's clock, and calls may leave."""
+        loop = asyncio.get_running_loop()
+        while True:
+            left = max(moment, self._held_until, self._silent_until) - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
         """Lets no call leave for so many seconds from now, in any process, across restarts.
@@ -223,6 +242,10 @@ class Pace:
         """Seconds between two questions that leave a ledger far away to the others for most of the time."""
         return min(AT_MOST, UNHURRIED * self._asking_takes)
 
+    def _ahead(self) -> float:
+        """Seconds before their calls are due to take permits: if the ledger is far away, a claim takes that long."""
+        return seconds if (seconds := self._unhurried()) > AT_ONCE else 0.0
+
     def _close_sent(self, now: float) -> None:
         """No later answer changes when a call was counted that left so long ago."""
         for number, left_at in [*self._sent.items()]:
@@ -232,12 +255,13 @@ class Pace:
             self._counted[number] = counted_by(left_at, math.inf)
             del self._sent[number]
 
-    async def _ask(self, wanted: int) -> Permits:
+    async def _ask(self, wanted: int, ahead: float = 0.0) -> Permits:
         asked_at = self._clock.monotonic()
         self._close_sent(asked_at)
         counted, self._counted = self._counted, {}
         self._call_count += 1
-        call = asyncio.ensure_future(asyncio.to_thread(self._counter.permit, wanted=wanted, counted=counted))
+        asking = asyncio.to_thread(self._counter.permit, wanted=wanted, counted=counted, ahead=ahead)
+        call = asyncio.ensure_future(asking)
         self._call = call
         try:
             permits = await asyncio.shield(call)
@@ -251,6 +275,9 @@ class Pace:
         if wanted:
             self._free = permits.free
             self._asking_takes = (self._asking_takes + self._clock.monotonic() - asked_at) / 2
+        if permits.silence:
+            # Also if only calls were reported: permits given ahead may wait to be used.
+            self._silent_until = asyncio.get_running_loop().time() + permits.silence
         if permits.allowed != self._allowed:
             self._allowed = permits.allowed
             self._bucket = _bucket(self._rate, permits.allowed, AT_ONCE)

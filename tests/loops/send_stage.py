@@ -86,6 +86,9 @@ class FakePermit:
         self.given_at = float(number)
         self.ends: list[str] = []
 
+    async def due(self) -> None:
+        pass
+
     def on_sent(self) -> None:
         self.ends.append("gone")
 
@@ -108,7 +111,8 @@ class OpenTurnstile:
         self.holds: list[float] = []
         self.reported: list[tuple[float, str]] = []
 
-    async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
+    async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> list[FakePermit]:
+        assert ahead, "a claim takes its time"
         await asyncio.sleep(0)
         self.to_come.append(to_come)
         new = [FakePermit(len(self.permits) + number) for number in range(most)]

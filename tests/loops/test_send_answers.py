@@ -169,9 +169,9 @@ async def test_simultaneous_failures_count_once_and_then_one_attempt_probes(ledg
 
 def test_a_failure_after_a_long_idle_time_begins_a_new_series(five: Stage) -> None:
     class Slow(OpenTurnstile):
-        async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
+        async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> list[FakePermit]:
             await asyncio.sleep(1000)
-            return await super().wait(most=most, to_come=to_come)
+            return await super().wait(most=most, to_come=to_come, ahead=ahead)
 
     async def program() -> None:
         await five.submitter(in_turn(ACCEPTED, NEVER_CONNECTED), pace=Slow(), give_up_after=600).submit(1)

@@ -64,10 +64,10 @@ async def test_after_a_lost_connection_nothing_more_is_sent_whoever_noticed_it(f
 
 async def test_stopping_does_not_wait_for_the_pace(five: Stage) -> None:
     class ShutTurnstile(OpenTurnstile):
-        async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
+        async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> list[FakePermit]:
             asyncio.get_running_loop().call_soon(submitter.stop)
             await asyncio.Event().wait()
-            return await super().wait(most=most, to_come=to_come)
+            return await super().wait(most=most, to_come=to_come, ahead=ahead)
 
     tenant = always(ACCEPTED)
     submitter = five.submitter(tenant, pace=ShutTurnstile())

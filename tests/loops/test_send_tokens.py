@@ -53,9 +53,9 @@ async def test_a_token_that_expires_while_attempts_wait_for_the_pace_is_renewed_
     class SlowTurnstile(OpenTurnstile):
         """Every wait outlasts the token that was good before it."""
 
-        async def wait(self, *, most: int = 1, to_come: int = 1) -> list[FakePermit]:
+        async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> list[FakePermit]:
             await tenant.token(other_than=await tenant.token())
-            return await super().wait(most=most, to_come=to_come)
+            return await super().wait(most=most, to_come=to_come, ahead=ahead)
 
     async def reply(_request: Request, token: str) -> Answer:
         return ACCEPTED if token == await tenant.token() else UNAUTHORIZED

@@ -53,11 +53,13 @@ class OpenCalls:
         self._numbers = itertools.count(1)
         self.silences: list[tuple[float, bool]] = []
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
         assert wanted >= 0
+        assert ahead >= 0
         assert all(number > 0 for number in counted)
         most = UNLIMITED.requests
-        return Permits(at=now(), numbers=tuple(itertools.islice(self._numbers, wanted)), free=most, allowed=most)
+        numbers = tuple(itertools.islice(self._numbers, wanted))
+        return Permits(at=now(), numbers=numbers, leave_at=(now(),) * wanted, free=most, allowed=most)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         assert permitted_at
@@ -76,9 +78,9 @@ class HeldUpPace(Pace):
         super().__init__(UNLIMITED, OpenCalls(), tell=Events().append, clock=VIRTUAL)
         self._seconds = seconds
 
-    async def wait(self, *, most: int = 1, to_come: int = 1) -> Sequence[Permit]:
+    async def wait(self, *, most: int = 1, to_come: int = 1, ahead: bool = False) -> Sequence[Permit]:
         await asyncio.sleep(self._seconds)
-        return await super().wait(most=most, to_come=to_come)
+        return await super().wait(most=most, to_come=to_come, ahead=ahead)
 
 
 def with_reader(

@@ -55,6 +55,7 @@ class World:
         self.events = Events()
         self.random = Random(7)  # noqa: S311 - repeatable
         self.lost = 0.1
+        self.claim_takes = 0.0
 
     def pace(
         self,
@@ -69,6 +70,7 @@ class World:
 
     async def call(self, permit: Permit, lives: Callable[[], bool] = lambda: True) -> None:
         """A call that takes a moment to leave, up to 0.3 s longer than others to be counted, and a while to answer."""
+        await permit.due()
         self.permitted.append(now())
         await asyncio.sleep(self.random.uniform(0, 0.03))
         if not lives():
@@ -84,8 +86,9 @@ class World:
         """Makes so many calls, as long as the process lives."""
         calls, left = [], count
         while left:
-            permits = await pace.wait(most=min(most, left), to_come=left)
+            permits = await pace.wait(most=min(most, left), to_come=left, ahead=True)
             left -= len(permits)
+            await asyncio.sleep(self.claim_takes)
             calls += [asyncio.create_task(self.call(permit, lives)) for permit in permits]
         await asyncio.gather(*calls)
 
@@ -126,10 +129,10 @@ class FarAway:
         self.wanted: list[int] = []
         self.passed = 0.0
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
         self.passed += self._seconds
         self.wanted.append(wanted)
-        return self._counter.permit(wanted=wanted, counted=counted)
+        return self._counter.permit(wanted=wanted, counted=counted, ahead=ahead)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         self._counter.silence(seconds=seconds, permitted_at=permitted_at, violated=violated)
@@ -147,6 +150,21 @@ def test_the_longer_asking_takes_the_more_permits_are_taken_at_once(seconds: flo
     far = run_in_virtual_time(program())
     assert max(far.wanted) == pytest.approx(at_once, abs=1)
     assert_never_too_many(world.permitted)
+
+
+@pytest.mark.parametrize(("far", "least"), [(0.06, 0.96), (0.25, 0.95)])
+def test_machines_far_from_their_ledger_use_nearly_all_of_the_limit(far: float, least: float, world: World) -> None:
+    """Permits are given ahead, since asking for them takes a while, and the claim some more."""
+    world.claim_takes = far
+
+    async def program() -> None:
+        paces = [world.pace(process=a_process(n, host=f"host {n}")) for n in (1, 2, 3)]
+        await asyncio.gather(*(world.send(pace, 250, most=100) for pace in paces))
+
+    run_in_virtual_time(program(), work_takes=far)
+    assert_never_too_many(world.arrivals)
+    steady = sorted(world.permitted)[150:]
+    assert (len(steady) - 1) / (steady[-1] - steady[0]) * 10 / 100 >= least
 
 
 @pytest.mark.parametrize("count", [1, 60, 100])
@@ -548,9 +566,9 @@ class Mortal:
         self._calls = world.ledger.calls(LANE, rate=rate, process=a_process(number, host=f"host {number}"), clock=clock)
         self.pace = Pace(rate, self, tell=world.events.append, clock=clock)
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
         self._live()
-        return self._calls.permit(wanted=wanted, counted=counted)
+        return self._calls.permit(wanted=wanted, counted=counted, ahead=ahead)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         self._live()
@@ -610,9 +628,10 @@ class Computer:
         max_size=40,
     ),
     seed=st.integers(0, 1000),
+    far=st.sampled_from([0.0, 0.0, 0.06, 0.3]),
 )
 def test_no_window_exceeds_the_limit_whatever_happens(
-    rate: Rate, steps: list[tuple[float, str]], seed: int, tmp_path_factory: pytest.TempPathFactory
+    rate: Rate, steps: list[tuple[float, str]], seed: int, far: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     async def program(world: World) -> None:
         computer, calls = Computer(world, rate), []
@@ -628,7 +647,8 @@ def test_no_window_exceeds_the_limit_whatever_happens(
     with open_ledger(tmp_path_factory.mktemp("pace") / "ledger.db") as ledger:
         world = World(ledger)
         world.random.seed(seed)
-        run_in_virtual_time(program(world))
+        world.claim_takes = far
+        run_in_virtual_time(program(world), work_takes=far)
     assert_never_too_many(world.arrivals, rate)
     if not {what for _, what in steps} & {"kill", "boot"}:
         assert len(world.arrivals) == sum(1 + n % 3 for n, (_, what) in enumerate(steps) if what == "call")
@@ -642,12 +662,12 @@ class TroubledCalls(OpenCalls):
         self.trouble: Callable[[], None] | None = trouble
         self.told: set[int] = set()
 
-    def permit(self, *, wanted: int, counted: Mapping[int, float | None]) -> Permits:
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
         trouble, self.trouble = self.trouble, None
         if trouble is not None:
             trouble()
         self.told |= set(counted)
-        return super().permit(wanted=wanted, counted=counted)
+        return super().permit(wanted=wanted, counted=counted, ahead=ahead)
 
 
 def test_a_silence_that_begins_while_a_permit_is_given_is_kept() -> None:

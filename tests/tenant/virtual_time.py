@@ -30,10 +30,15 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """For code that waits on timers only, not on sockets; work for a thread is done at once."""
+    """For code that waits on timers only, not on sockets.
 
-    def __init__(self) -> None:
+    Args:
+        work_takes: Seconds that work for a thread takes; it is done in the middle of them. 0 to do it at once.
+    """
+
+    def __init__(self, work_takes: float = 0.0) -> None:
         self._jumping = _JumpingSelector()
+        self._work_takes = work_takes
         super().__init__(self._jumping)
 
     def time(self) -> float:
@@ -44,16 +49,37 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[Any]:
         """Time must not jump while a thread works, so there is no thread."""
         done: asyncio.Future[Any] = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - it is raised where the result is awaited
-            done.set_exception(error)
+        if self._work_takes:
+            self.call_later(self._work_takes / 2, self._work, func, args, done)
+        else:
+            _end(done, func, args)
         return done
 
+    def _work(self, func: Callable[..., Any], args: tuple[Any, ...], done: asyncio.Future[Any]) -> None:
+        worked: asyncio.Future[Any] = self.create_future()
+        _end(worked, func, args)
+        self.call_later(self._work_takes / 2, _pass_on, worked, done)
 
-def run_in_virtual_time(program: Coroutine[Any, Any, Result]) -> Result:
+
+def _end(done: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        done.set_result(func(*args))
+    except Exception as error:  # noqa: BLE001 - it is raised where the result is awaited
+        done.set_exception(error)
+
+
+def _pass_on(worked: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
+    if done.cancelled():
+        return
+    if (error := worked.exception()) is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(worked.result())
+
+
+def run_in_virtual_time(program: Coroutine[Any, Any, Result], *, work_takes: float = 0.0) -> Result:
     """Runs a coroutine to its end at once, however long its timers are."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(work_takes)) as runner:
         return runner.run(program)
 
 
