@@ -95,7 +95,7 @@ class Permits:
     Attributes:
         at: The moment, by the clock of the permits.
         numbers: The permits; none if it is too early.
-        leave_at: For each permit, when its call may leave, by the same clock; in the order of time.
+        leave_at: For each permit, when its call may leave, by the process's monotonic clock.
         wait: Seconds until the next try makes sense; 0 with permits.
         silence: Seconds in which no call may leave, since the tenant wants that or for the reason `why`.
         why: Why we wait, if neither the tenant nor the limit is the reason.
@@ -151,6 +151,24 @@ def departures(wanted: int, free: int, counted: Sequence[float | None], now: flo
     freed = [math.inf if at is None else max(now, frees_at(at, rate)) for at in counted]
     missing = [math.inf] * (wanted - free - len(freed))
     return tuple([*([now] * free), *freed, *missing][-wanted:])
+
+
+def given(leave_at: tuple[float, ...], now: float, ahead: float) -> tuple[tuple[float, ...], float]:
+    """Which permits to give, by when their calls may leave, and the seconds to wait if none is given.
+
+    All of them are given together, as each transaction takes its time; but if permits are given ahead, the first must
+    not come late for the sake of the last.
+
+    Args:
+        leave_at: When the calls may leave, in the order of time; at least one.
+        now: This moment.
+        ahead: Seconds until the last of the calls may leave, at most.
+    """
+    soon = tuple(at for at in leave_at if at <= now + ahead)
+    if len(soon) == len(leave_at) or (ahead and leave_at[0] <= now + ahead / 2):
+        return soon, 0.0
+    wait = leave_at[-1] - ahead - now
+    return (), max(0.001, min(wait, leave_at[0] - ahead / 2 - now) if ahead else wait)
 
 
 def window(seconds: float) -> float:

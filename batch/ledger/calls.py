@@ -25,6 +25,7 @@ from batch.api.rate_window import (
     allowed,
     counts_since,
     departures,
+    given,
     repaired,
     window,
 )
@@ -176,7 +177,7 @@ class Calls:
         self._seen_at = 0.0
 
     def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
-        """Gives all permits that are wanted, or none and the time to ask again.
+        """Gives the permits that are wanted, or none and the time to ask again; fewer only if they are given ahead.
 
         Args:
             wanted: How many; 0 to report what the tenant has counted.
@@ -220,13 +221,15 @@ class Calls:
                 next_to_free = {"of": pace.id, "since": counts_since(now, rate), "too_many": wanted - free}
                 freed = connection.execute(_NEXT_TO_FREE, next_to_free).scalars().all()
                 leave_at = departures(wanted, free, freed, now, rate)
-            if leave_at[-1] > now + ahead:
+            leave_at, wait = given(leave_at, now, ahead)
+            if not leave_at:
                 _close_dead(connection, pace.id, now, self._process)
-                wait = ASK_AGAIN if math.isinf(leave_at[-1]) else max(0.001, leave_at[-1] - ahead - now)
-                return Permits(at=now, wait=wait, allowed=most)
-            numbers = tuple(range(pace.calls + 1, pace.calls + 1 + wanted))
+                return Permits(at=now, wait=ASK_AGAIN if math.isinf(wait) else wait, allowed=most)
+            numbers = tuple(range(pace.calls + 1, pace.calls + 1 + len(leave_at)))
             _add(connection, pace.id, numbers, moment, self._process)
-            return Permits(at=now, numbers=numbers, leave_at=leave_at, free=max(0, free - wanted), allowed=most)
+            # By our clock, and surely not earlier.
+            leave_at = tuple(at - moment.least_ahead for at in leave_at)
+            return Permits(at=now, numbers=numbers, leave_at=leave_at, free=max(0, free - len(numbers)), allowed=most)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         """Permits no call for so long, in any process.
@@ -335,6 +338,7 @@ def _count(
     connection: Connection, pace: int, counted: Mapping[int, float | None], moment: Moment, rate: Rate
 ) -> Callable[[], int]:
     """Records when calls were counted, takes unused permits back, and asks how many calls count then."""
+    # Surely not earlier than it was.
     made = [{"of": pace, "this": number, "at": at + moment.ahead} for number, at in counted.items() if at is not None]
     unused = [{"of": pace, "this": number} for number, at in counted.items() if at is None]
     if made:

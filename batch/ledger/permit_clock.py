@@ -30,7 +30,8 @@ class Moment:
 
     Attributes:
         now: In seconds.
-        ahead: What this clock is ahead of the process's own monotonic clock.
+        ahead: The most that this clock may be ahead of the process's own monotonic clock.
+        least_ahead: The least.
         epoch: The wall clock when this clock was 0.
         boot: Names this clock; empty if it can't be told from the clock of a former boot.
         was_set: Whether a database's clock was set since the last moment.
@@ -39,6 +40,7 @@ class Moment:
 
     now: float
     ahead: float
+    least_ahead: float
     epoch: float
     boot: str
     was_set: bool = False
@@ -87,7 +89,7 @@ class PermitClock:
         """This moment, in a transaction that was asked for at `asked_at`, by this process's own clock."""
         own = self._own.monotonic()
         if server_of(connection) is None:
-            return Moment(now=own, ahead=0.0, epoch=self._own.epoch() - own, boot=self._own.boot)
+            return Moment(now=own, ahead=0.0, least_ahead=0.0, epoch=self._own.epoch() - own, boot=self._own.boot)
         learnt, ahead = begun(connection), self._ahead or self._remembered()
         reading = Reading(before=asked_at, clock=learnt.reading.clock, after=own)
         was_set = ahead is not None and ahead.contradicts(reading)
@@ -96,10 +98,16 @@ class PermitClock:
         if self._memory is not None and not 0 <= own - self._kept_at < _KEEP_EVERY:
             self._kept_at = own
             self._memory.keep(json.dumps([self._own.boot, ahead.low, ahead.high, ahead.at]))
-        # The most that it may be ahead: a call must not seem to have been counted earlier than it was. A server that
-        # was started anew may be another machine.
-        boot = f"database since {learnt.started}"
-        return Moment(now=reading.clock, ahead=ahead.high, epoch=0.0, boot=boot, was_set=was_set, is_unknown=is_unknown)
+        return Moment(
+            now=reading.clock,
+            ahead=ahead.high,
+            least_ahead=ahead.low,
+            epoch=0.0,
+            # A server that was started anew may be another machine.
+            boot=f"database since {learnt.started}",
+            was_set=was_set,
+            is_unknown=is_unknown,
+        )
 
     def _remembered(self) -> Ahead | None:
         """What an earlier process of this machine knew; None if its own clock was another boot's."""

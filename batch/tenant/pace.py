@@ -147,8 +147,7 @@ class Pace:
                 await self._keep_silent()
                 permits = await self._ask(wanted, self._ahead() if ahead else 0.0)
                 if permits.numbers:
-                    # By now it is later than when the counter gave them.
-                    later = asyncio.get_running_loop().time() - permits.at
+                    later = asyncio.get_running_loop().time() - self._clock.monotonic()
                     given = [
                         Permit(self, number, given_at=permits.at, leaves_at=leave_at + later)
                         for number, leave_at in zip(permits.numbers, permits.leave_at, strict=True)

@@ -66,6 +66,22 @@ def test_machines_whose_clocks_are_apart_share_one_limit(postgresql: str) -> Non
         ledger.close()
 
 
+@pytest.mark.parametrize("shift", APART)
+def test_a_permit_given_ahead_lets_its_call_leave_by_the_clock_of_its_machine(postgresql: str, shift: float) -> None:
+    with open_ledger(postgresql) as here, open_ledger(postgresql) as there:
+        key = RateKey(tenant=TENANT, client="c", dialect="beta")
+        first = here.calls(key, rate=RATE, process=a_process(1), clock=clock(1.0))
+        numbers = first.permit(wanted=RATE.requests, counted={}).numbers
+        counted_at = boot_time()
+        first.permit(wanted=0, counted=dict.fromkeys(numbers, clock(1.0).monotonic()))
+        second = there.calls(key, rate=RATE, process=a_process(2), clock=clock(shift))
+        assert second.permit(wanted=2, counted={}).numbers == ()
+        leave_at = second.permit(wanted=2, counted={}, ahead=RATE.seconds + 1).leave_at
+        assert len(leave_at) == 2
+        by_our_clock = [moment - clock(shift).monotonic() + boot_time() for moment in leave_at]
+        assert all(moment >= counted_at + RATE.seconds for moment in by_our_clock)
+
+
 def ask(machines: list[Calls], made: list[dict[int, float | None]]) -> list[Permits]:
     """Each machine in turn asks for a few permits, and reports the calls of its last ones by its own clock."""
     turn = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import defaultdict
 from datetime import timedelta
 from random import Random
@@ -120,17 +121,14 @@ def test_more_calls_than_a_window_holds_are_spread_from_the_first(world: World) 
     assert world.permitted[50] - world.permitted[0] > 4.5
 
 
-class FarAway:
-    """A counter whose answers take a while; time passes as the loop would let it."""
+class Asked:
+    """Records how many permits are wanted."""
 
-    def __init__(self, counter: Counter, seconds: float) -> None:
+    def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._seconds = seconds
         self.wanted: list[int] = []
-        self.passed = 0.0
 
     def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
-        self.passed += self._seconds
         self.wanted.append(wanted)
         return self._counter.permit(wanted=wanted, counted=counted, ahead=ahead)
 
@@ -140,16 +138,11 @@ class FarAway:
 
 @pytest.mark.parametrize(("seconds", "at_once"), [(0.001, 5), (0.1, 9), (0.4, 20)])
 def test_the_longer_asking_takes_the_more_permits_are_taken_at_once(seconds: float, at_once: int, world: World) -> None:
-    async def program() -> FarAway:
-        calls = world.ledger.calls(LANE, rate=DOCUMENTED, process=ME, clock=VIRTUAL)
-        far = FarAway(calls, seconds)
-        late = Clock(now=VIRTUAL.now, monotonic=lambda: now() + far.passed, boot="virtual")
-        await world.send(Pace(DOCUMENTED, far, tell=world.events.append, clock=late), 400, most=100)
-        return far
-
-    far = run_in_virtual_time(program())
-    assert max(far.wanted) == pytest.approx(at_once, abs=1)
-    assert_never_too_many(world.permitted)
+    asked = Asked(world.ledger.calls(LANE, rate=DOCUMENTED, process=ME, clock=VIRTUAL))
+    pace = Pace(DOCUMENTED, asked, tell=world.events.append, clock=VIRTUAL)
+    run_in_virtual_time(world.send(pace, 400, most=100), work_takes=seconds)
+    assert max(asked.wanted) == pytest.approx(at_once, abs=1)
+    assert_never_too_many(world.arrivals)
 
 
 @pytest.mark.parametrize(("far", "least"), [(0.06, 0.96), (0.25, 0.95)])
@@ -675,6 +668,32 @@ def test_a_silence_that_begins_while_a_permit_is_given_is_kept() -> None:
         pace = Pace(UNLIMITED, TroubledCalls(lambda: pace.hold(30)), tell=Events().append, clock=VIRTUAL)
         began = now()
         await pace.wait()
+        return now() - began
+
+    assert run_in_virtual_time(program()) >= 30
+
+
+class Ahead(OpenCalls):
+    """Gives permits a second ahead; who only reports calls learns that the tenant wants silence."""
+
+    def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
+        permits = super().permit(wanted=wanted, counted=counted, ahead=ahead)
+        silence = 0.0 if wanted else 30.0
+        return dataclasses.replace(permits, leave_at=(now() + 1,) * wanted, silence=silence)
+
+
+@pytest.mark.parametrize("asked_for", ["this process", "another process"])
+def test_a_permit_given_ahead_is_not_used_in_a_silence(asked_for: str) -> None:
+    async def program() -> float:
+        pace = Pace(UNLIMITED, Ahead(), tell=Events().append, clock=VIRTUAL)
+        first, second = await pace.wait(most=2, ahead=True)
+        began = now()
+        if asked_for == "this process":
+            await pace.pause(30, permitted_at=began)
+        else:
+            # Reporting its end tells.
+            first.on_sent()
+        await second.due()
         return now() - began
 
     assert run_in_virtual_time(program()) >= 30
