@@ -85,7 +85,9 @@ def file(version: str, upgraded_files: Path, tmp_path: Path) -> Path:
         path = restored(version, upgraded_files / f"{version}.old.db")
         open_ledger(path, key=lambda: KEY_OF_0008).close()
         path.rename(made)
-    return shutil.copy(made, tmp_path / "upgraded.db")
+    path = tmp_path / "upgraded.db"
+    shutil.copy(made, path)
+    return path
 
 
 @pytest.fixture
