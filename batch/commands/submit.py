@@ -172,10 +172,10 @@ def submit(
 
 @contextmanager
 def _told_if_lost(screen: Screen) -> Iterator[dict[str, Progress]]:
-    """If the ledger is lost, so that nothing can be summed up, tell what was shown of the run that was sent last.
+    """Report the last displayed progress if the ledger is lost, because there is no summary then.
 
     Yields:
-        Where to put the display of each run's sending.
+        The display of each run's progress by the run's id, to be filled by the caller.
     """
     shown_of: dict[str, Progress] = {}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import platform
 import sqlite3
@@ -42,6 +43,9 @@ SEEN: Final = "access_batch_seen"
 _STATEMENTS: Final = 512
 """A connection keeps so many statements prepared: more than a command has."""
 
+_SILENT: Final = logging.NullHandler()
+"""Keeps the driver from writing to the screen if a connection breaks; the error reaches us anyway."""
+
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
 
@@ -75,6 +79,7 @@ def connect(
         "connect_args": {"isolation_level": None, "timeout": BUSY_TIMEOUT, "cached_statements": _STATEMENTS}
     }
     if path is None:
+        logging.getLogger("psycopg").addHandler(_SILENT)
         server = server or Server(name="", patience=0.0, say=lambda _line: None)
         # We issue BEGIN ourselves.
         options = {

@@ -1,8 +1,8 @@
-"""Statements that go to the database in one message, as each message to a database far away takes a round trip.
+"""Several statements in one message, because every message to a database far away takes a round trip.
 
-What is to be written, and what is asked for later, waits for the next statement, and goes with it or with the commit.
-PostgreSQL also gets one statement for many rows, which come as one text: it would otherwise have to understand and plan
-the statement for each of them. SQLite takes each statement at once, and a statement for each row.
+A write waits for the next statement of its transaction, or for the commit, and goes with it. So does a query whose
+answer is needed only later. Many rows go to PostgreSQL as one JSON text with one statement, which it plans only once.
+On SQLite, every statement is executed at once, for each row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WAITING: Final[WeakKeyDictionary[Connection, list[_Waiting]]] = WeakKeyDictiona
 
 
 def write(connection: Connection, statement: _Write, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows, with the next statement of the transaction or its commit, which has the errors.
+    """Writes rows with the next statement of the transaction or with its commit, which raises the errors.
 
     Args:
         connection: In a transaction.
@@ -67,11 +67,11 @@ def count_written(connection: Connection, statement: _Write, rows: Sequence[Mapp
 
 
 def ask(connection: Connection, query: _Query, given: Mapping[str, Any]) -> Callable[[], Any]:
-    """Asks for rows, with the next statement of the transaction; the result returns them, as they are then.
+    """Asks for rows with the next statement of the transaction; call the result to get them.
 
     Args:
         connection: In a transaction.
-        query: A constant, which may write the rows that it returns.
+        query: A constant; also one that writes rows and returns them.
         given: Its parameters.
     """
     if connection.dialect.name == "sqlite":
@@ -90,19 +90,19 @@ def ask(connection: Connection, query: _Query, given: Mapping[str, Any]) -> Call
 
 
 PROOF: Final = "access_batch_proof"
-"""The name under which a connection has a query that finds something if its transaction was committed."""
+"""The name under which a connection keeps a query that finds a row only if its transaction was committed."""
 
 
 def prove_by(connection: Connection, query: sa.Select[*tuple[Any, ...]], given: Mapping[str, Any]) -> None:
-    """Keeps what finds a row if this transaction was committed, and only then: nobody else writes such a row.
+    """Keeps a query that finds a row only if this transaction was committed, because nobody else writes that row.
 
-    After a crash, PostgreSQL gives the number of a transaction that was not committed to somebody else's.
+    The transaction's number proves nothing after a crash: PostgreSQL may give it to another transaction.
     """
     connection.info[PROOF] = (query, given)
 
 
 def watch_messages(engine: Engine) -> None:
-    """Lets the statements of an engine for PostgreSQL take along what waits for them."""
+    """Makes the statements of an engine for PostgreSQL take the waiting ones along."""
 
     def on_execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
         waiting = _WAITING.pop(context.root_connection, ())
@@ -121,7 +121,7 @@ def watch_messages(engine: Engine) -> None:
 
 
 def send_waiting(connection: Connection) -> None:
-    """Sends what waits, before something that can't take it along."""
+    """Sends the waiting statements, before something that can't take them along."""
     if waiting := _WAITING.pop(connection, ()):
         raw: Any = connection.connection.driver_connection
         with raw.pipeline():
@@ -129,7 +129,7 @@ def send_waiting(connection: Connection) -> None:
 
 
 def commit_with_waiting(connection: Connection) -> None:
-    """Commits a transaction, with what waits."""
+    """Commits a transaction together with the waiting statements."""
     if waiting := _WAITING.pop(connection, ()):
         raw: Any = connection.connection.driver_connection
         # If a statement fails, the server skips what follows it in the same message.
@@ -141,7 +141,7 @@ def commit_with_waiting(connection: Connection) -> None:
 
 
 def forget_waiting(connection: Connection) -> None:
-    """Drops what waits, since the transaction is undone."""
+    """Drops the waiting statements of a transaction that is undone."""
     _WAITING.pop(connection, None)
 
 

@@ -147,7 +147,7 @@ class Server:
         finally:
             raw: Any = None if connection.invalidated else connection.connection.driver_connection
             if raw is not None and raw.closed:
-                # It broke at a statement of which SQLAlchemy knows nothing.
+                # SQLAlchemy does not notice it if the connection breaks at one of our own statements.
                 connection.invalidate()
             connection.close()
 
@@ -242,9 +242,9 @@ class Server:
                 return connection
 
     def _recognise(self, connection: Connection, keys: _Keys) -> None:
-        """Looks again whether it is the same server if another start is told; begins the transaction anew then.
+        """Checks the server's identity again if its start time differs from before, then begins the transaction anew.
 
-        Behind a pooler, another server may answer although no connection broke.
+        Behind a pooler, another server may answer without any connection breaking.
 
         Raises:
             LedgerLostError: It is another one.

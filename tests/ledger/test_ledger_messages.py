@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -17,7 +20,7 @@ from batch.ledger.answered import Answered
 from batch.ledger.calls import RateKey
 from batch.ledger.engine import connect, writing
 from batch.ledger.messages import ask, count_written, write
-from batch.ledger.postgresql import Server
+from batch.ledger.postgresql import BrokenOffError, Server
 from batch.ledger.process import boot_id, boot_time
 from batch.model import Clock
 from tests.builders import NOW
@@ -108,6 +111,25 @@ def test_what_waits_in_a_transaction_that_is_undone_is_never_written(postgresql:
     with writing(engine) as connection:
         assert connection.execute(NAMES, {"of": 1}).all() == []
     engine.dispose()
+
+
+def breaks_in_a_message(url: str) -> None:
+    """Ends its own session at the server while statements are waiting."""
+    with suppress(BrokenOffError), transaction(url) as connection:
+        write(connection, ADD, people("a"))
+        (session,) = connection.execute(sa.text("SELECT pg_backend_pid()")).one()
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", (session,))
+        write(connection, ADD, people("b"))
+        connection.execute(NAMES, {"of": 1})
+
+
+def test_the_driver_writes_nothing_to_the_screen_if_the_connection_breaks_within_a_message(postgresql: str) -> None:
+    script = (
+        f"import sys\nfrom {__name__} import breaks_in_a_message\nbreaks_in_a_message(sys.argv[1])\nprint('broken')"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, postgresql], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("broken\n", "")
 
 
 def test_a_claim_its_answer_and_permits_take_few_round_trips(postgresql: str, postgresql_server: RealServer) -> None:
