@@ -200,7 +200,7 @@ def main() -> int:
         tenant = stack.enter_context(tenant_process(chosen.seed, group))
         machines = []
         for number, shift in enumerate(SHIFTS):
-            proxy = stack.enter_context(Proxy(server.socket, delay=random.choice([0.0, 0.005, 0.02])))
+            proxy = stack.enter_context(Proxy(server.socket, delay=random.choice([0.0, 0.02, 0.06])))
             machines.append(
                 Machine(
                     name=f"machine-{'abc'[number]}",
