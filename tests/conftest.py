@@ -36,8 +36,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any speed")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Signals end a program here, whatever started the tests: `nohup`, or a shell in the background, ignores some."""
+    config.addinivalue_line("markers", "unmeasured: computes much, by branches that other tests reach too")
     for name in ("SIGHUP", "SIGQUIT", "SIGINT"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
@@ -86,7 +87,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Coverage is measured in the tests of the pure modules, and without random examples, which would make it vary."""
     measure = item.config.stash.get(_MEASURE, None)
     is_random = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-    if measure is None or is_random or not NOT_PURE.isdisjoint(item.path.parts):
+    is_unmeasured = is_random or item.get_closest_marker("unmeasured") is not None
+    if measure is None or is_unmeasured or not NOT_PURE.isdisjoint(item.path.parts):
         return (yield)
     measure.start()
     try:

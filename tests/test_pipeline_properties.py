@@ -213,7 +213,7 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
     return classes, pairs
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 @example(
     file=Input(
@@ -257,7 +257,7 @@ def test_every_row_has_one_class_and_the_plan_requests_exactly_the_wanted_pairs(
     assert plan.lower_bound <= plan.requests
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 def test_the_same_input_gives_the_same_plan(file: Input, api: str) -> None:
     def planned() -> Any:

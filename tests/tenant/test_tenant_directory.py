@@ -55,11 +55,11 @@ def crowd(size: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_twenty_thousand_names_take_a_hundred_calls_within_the_limits() -> None:
-    tenant = DirectoryTenant(crowd(20_000))
-    found = people(tenant, *(f"user{n}" for n in range(20_000)))
-    assert all(ids(found[f"user{n}"]) == [hex_id(n)] for n in range(20_000))
-    assert tenant.calls == len(tenant.requests) == 100
+def test_four_thousand_names_take_twenty_calls_within_the_limits() -> None:
+    tenant = DirectoryTenant(crowd(4_000))
+    found = people(tenant, *(f"user{n}" for n in range(4_000)))
+    assert all(ids(found[f"user{n}"]) == [hex_id(n)] for n in range(4_000))
+    assert tenant.calls == len(tenant.requests) == 20
     assert max(len(asked_of_search(request)) for request in tenant.requests) <= 800
     assert max(len(request.content) for request in tenant.requests) <= 100_000
 

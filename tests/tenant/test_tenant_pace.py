@@ -538,12 +538,12 @@ def test_calls_that_nobody_will_report_hold_a_process_up_for_a_window_only(
         pace = world.pace()
         await world.send(pace, 1)
         await pace.aclose()
-        for number in range(1001, 1201):
-            alter(
-                tmp_path / "ledger.db",
-                "INSERT INTO call (pace, number, counted_by, machine, pid, process_started, permitted_at) "  # noqa: S608
-                f"SELECT id, {number}, NULL, {DEAD}, {permitted_at} FROM pace",
-            )
+        calls = (
+            "INSERT INTO call (pace, number, counted_by, machine, pid, process_started, permitted_at) "  # noqa: S608
+            f"SELECT id, {number}, NULL, {DEAD}, {permitted_at} FROM pace"
+            for number in range(1001, 1201)
+        )
+        alter(tmp_path / "ledger.db", *calls)
         began = now()
         await world.send(world.pace(process=a_process(2)), 1)
         return now() - began
