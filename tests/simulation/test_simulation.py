@@ -91,8 +91,8 @@ def test_a_seed_always_leads_to_the_same_history() -> None:
 def test_an_undisturbed_run_makes_hardly_more_calls_than_it_has_requests() -> None:
     quiet = options_of(0, frozenset())
     # People in a group of their own share no request.
-    outcome = live(replace(quiet, people=400, items=1, density=1.0, groups=10**9, rate=(100, 10.0), concurrency=8))
+    outcome = live(replace(quiet, people=1000, items=1, density=1.0, groups=10**9, rate=(100, 10.0), concurrency=8))
     assert outcome.problems == ()
     calls = [event for event in outcome.events if " tenant: call " in event]
-    assert sum("POST /beta/access-requests: 202" in call for call in calls) == 400
-    assert len(calls) <= 410
+    assert sum("POST /beta/access-requests: 202" in call for call in calls) == 1000
+    assert len(calls) <= 1010
