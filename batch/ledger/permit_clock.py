@@ -64,7 +64,7 @@ STEPPED: Final = 1.0
 """If the ledger is ahead of the clock by more seconds, the database server's clock was set back."""
 
 _KEEP_EVERY: Final = 30.0
-"""Seconds between two times that this machine stores what it knows of a database's clock."""
+"""Seconds between two notes of what this machine knows of a database's clock."""
 
 
 class PermitClock:
