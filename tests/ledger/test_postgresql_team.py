@@ -6,6 +6,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -22,8 +23,6 @@ from tests.ledger.ledger_helpers import TENANT, a_process, open_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import psycopg
 
     from batch.api.rate_window import Permits
     from batch.ledger.calls import Calls
@@ -127,3 +126,33 @@ def test_a_run_needs_nothing_of_a_session_after_its_transaction(
     finally:
         sa.event.remove(sa.Pool, "checkin", forget)
     assert (first.code, again.code, kept) == (0, 0, [])
+
+
+def test_a_plan_that_a_failover_has_lost_right_after_its_commit_ends_the_command(
+    program: Program, postgresql: str, tmp_path: Path
+) -> None:
+    """As behind a pooler, where no connection breaks when another server takes over."""
+    wanted = [grant(number, number) for number in range(5)]
+    path = write_rows(tmp_path / "in.csv", wanted)
+    lost: list[object] = []
+
+    def lose(_raw: object, _record: object) -> None:
+        with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as other:
+            planned = [] if lost else other.execute("SELECT id FROM run").fetchall()
+            if planned:
+                lost.extend(planned)
+                other.execute("TRUNCATE run, event, signer CASCADE")
+
+    sa.event.listen(sa.Pool, "checkin", lose)
+    try:
+        with running_sandbox() as tenant:
+            words = ("submit", path, "--yes", "--ledger", postgresql)
+            ended = program(*words, env=environment(tenant))
+            assert accepted(tenant) == {}
+            assert (ended.code, bool(lost)) == (4, True), ended.err
+            assert "The ledger has lost the plan that was just written to it." in ended.err
+            again = program(*words, env=environment(tenant))
+            assert accepted(tenant) == once(map(pair_of, wanted)), again.err
+    finally:
+        sa.event.remove(sa.Pool, "checkin", lose)
+    assert again.code == 0
