@@ -12,6 +12,7 @@ from batch.model import Form
 from batch.tenant.cancel import CancelClient
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
+from batch.tenant.sockets import close
 from batch.tenant.status import StatusList
 from batch.tenant.token import Token
 from batch.tenant.wire import fetch, http_client
@@ -163,4 +164,4 @@ class Tenant:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await close(self._http)

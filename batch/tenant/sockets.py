@@ -16,6 +16,7 @@ import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import httpcore
 
@@ -44,8 +45,9 @@ _POLL: Final = getattr(select, "poll", None)
 class _AbortingBackend(httpcore.AsyncNetworkBackend):
     """Makes connections that abort when they are closed, on every route: direct, and to a proxy."""
 
-    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(self, backend: httpcore.AsyncNetworkBackend, opened: set[_OneAnswerStream]) -> None:
         self._backend = backend
+        self._opened = opened
 
     async def connect_tcp(
         self,
@@ -59,7 +61,7 @@ class _AbortingBackend(httpcore.AsyncNetworkBackend):
             host, port, timeout=timeout, local_address=local_address, socket_options=socket_options
         )
         abort_on_close(stream.get_extra_info("socket"))
-        return _OneAnswerStream(stream)
+        return _OneAnswerStream(stream, self._opened)
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
@@ -72,7 +74,9 @@ class _OneAnswerStream(httpcore.AsyncNetworkStream):
     twice per request, so the socket is looked up only once.
     """
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, opened: set[_OneAnswerStream]) -> None:
+        self._opened = opened
+        opened.add(self)
         self._stream = stream
         self._answer = _Answer()
         self._tls = stream.get_extra_info("ssl_object")
@@ -93,6 +97,7 @@ class _OneAnswerStream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+        self._opened.discard(self)
 
     async def start_tls(
         self,
@@ -100,7 +105,14 @@ class _OneAnswerStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
     ) -> httpcore.AsyncNetworkStream:
-        return _OneAnswerStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except Exception:
+            # httpcore has closed it.
+            self._opened.discard(self)
+            raise
+        self._opened.discard(self)
+        return _OneAnswerStream(stream, self._opened)
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
@@ -172,6 +184,21 @@ def abort_on_close(connection: Any) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, UNACKNOWLEDGED_FOR)
 
 
+_OPENED: WeakKeyDictionary[httpx.AsyncClient, set[_OneAnswerStream]] = WeakKeyDictionary()
+"""Each client's connections that are open."""
+
+
+async def close(http: httpx.AsyncClient) -> None:
+    """Closes a client with all its connections.
+
+    A call first closes the idle connections that the server has closed, after httpcore has taken them out of its pool.
+    If it is cancelled meanwhile, nobody else closes the rest of them.
+    """
+    await http.aclose()
+    for stream in tuple(_OPENED.get(http, ())):
+        await stream.aclose()
+
+
 def abort_connections(http: httpx.AsyncClient) -> None:
     """Makes every connection of a client one that aborts when it is closed.
 
@@ -181,6 +208,7 @@ def abort_connections(http: httpx.AsyncClient) -> None:
     Raises:
         BrokenPromiseError: This version of httpx has other names.
     """
+    opened = _OPENED.setdefault(http, set())
     transports = [http._transport, *(mount for mount in http._mounts.values() if mount is not None)]  # noqa: SLF001
     for transport in transports:
         pool = getattr(transport, "_pool", None)
@@ -190,4 +218,4 @@ def abort_connections(http: httpx.AsyncClient) -> None:
                 "This version of httpx does not let connections abort when they are closed.",
                 next_step="Nothing was sent. Install the version of httpx that access-batch was tested with.",
             )
-        setattr(pool, "_network_backend", _AbortingBackend(backend))  # noqa: B010 - httpx declares no such attribute
+        setattr(pool, "_network_backend", _AbortingBackend(backend, opened))  # noqa: B010 - httpx declares no such attribute

@@ -97,7 +97,7 @@ def test_only_the_bad_changes_of_a_refused_body_are_refused(
 
 
 def test_every_fault_and_late_statuses_end_in_exactly_once(tmp_path: Path, program: Program) -> None:
-    rows = of_their_own(240, things=3)
+    rows = of_their_own(240)  # More bodies than there are faults.
     path, ledger = write_rows(tmp_path / "a.csv", rows), tmp_path / "ledger.db"
     settings = SandboxSettings(rate=FAST, visibility_delay=1.0, latency=(0.0, 0.05))
     command = ["submit", str(path), "--yes", "--api", "v1", "--timeout", "1", "--settle-after", "2"]
@@ -106,6 +106,7 @@ def test_every_fault_and_late_statuses_end_in_exactly_once(tmp_path: Path, progr
         tenant.faults.add(None, *Fault)
         ended, besides = finish(program, command, ledger=ledger, tenant=tenant, spare=999)
         assert ended.code == 0, ended.err
+        assert not tenant.faults.pending, "each fault has met a body"
         assert accepted(tenant) == once(map(pair_of, [*rows, *besides]))
     assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from batch.sandbox.server import running_sandbox
 from batch.settings import Credentials
 from batch.tenant.answers import MOST_BYTES
 from batch.tenant.client import Tenant
+from batch.tenant.sockets import close
 from batch.tenant.wire import fetch, http_client
 from tests.clocks import MACHINE, new_id
 from tests.tenant.open_calls import open_pace
@@ -259,3 +261,43 @@ async def test_on_sent_is_called_when_the_last_byte_has_left_before_the_answer_c
         found = await fetch(http, method, "/path", now=MACHINE.now, on_sent=leave)
     assert found.answer.status == 202
     assert left == ["gone", "answered"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_call_that_is_cancelled_while_idle_connections_are_closed_leaves_none_open(turns: int) -> None:
+    all_here, go_on, told = asyncio.Barrier(4), asyncio.Event(), asyncio.Barrier(5)
+    serving: list[asyncio.Task[Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        await reader.readuntil(b"\r\n\r\n")
+        await all_here.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await go_on.wait()
+        # More than its answer, so that the connection is not used again.
+        writer.write(b"x")
+        await writer.drain()
+        await told.wait()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        http = http_client(f"http://127.0.0.1:{port}", timeout=LIMIT, concurrency=8)
+        await asyncio.gather(*(http.get("/") for _ in range(4)))
+        idle = tuple(serving)
+        go_on.set()
+        await told.wait()
+        # Nobody tells when the bytes have arrived; they do at once within one machine.
+        await asyncio.sleep(0.05)
+        late = asyncio.ensure_future(http.get("/"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        late.cancel()
+        await asyncio.gather(late, return_exceptions=True)
+        await close(http)
+        async with asyncio.timeout(LIMIT):
+            await asyncio.gather(*idle)
