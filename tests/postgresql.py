@@ -334,13 +334,23 @@ def postgresql(postgresql_server: Server) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def made_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite ledger, new. Copying it takes half the time of making another one."""
+    path = tmp_path_factory.mktemp("made") / "ledger.db"
+    open_ledger(path).close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def ledger_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def ledger_place(request: pytest.FixtureRequest, made_file: Path, tmp_path: Path) -> Place:
     """Where a new ledger is, on each database in turn."""
     if request.param == "postgresql":
         url: str = request.getfixturevalue("postgresql")
         return url
-    return tmp_path / "ledger.db"
+    path = tmp_path / "ledger.db"
+    shutil.copy(made_file, path)
+    return path
 
 
 if __name__ == "__main__":
