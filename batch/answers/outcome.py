@@ -15,13 +15,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from batch.model import Failure, Form
+from batch.model import Answer, Failure, Form
 from batch.states import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from batch.model import Answer
 
 DEFAULT_PAUSE: Final = 10.0
 """Seconds to wait after a 429 without `Retry-After`: the length of the tenant's own window."""
@@ -37,6 +35,12 @@ FIRST_BACKOFF: Final = 0.5
 
 MOST_BACKOFF: Final = 60.0
 """Most seconds to back off."""
+
+HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
+"""Stands for the answer to an attempt that was not made."""
+
+NOT_LEFT: Final = Answer(failure=Failure.NEVER_CONNECTED, text="sending stopped before it was sent")
+"""The same if the tenant asked for silence, or the run ended, while an attempt waited to leave."""
 
 
 class Then(StrEnum):

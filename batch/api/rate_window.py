@@ -13,7 +13,8 @@ call A still counted at b. If it had not, b was a window or more after (1) A's a
 after A; or after (2) `SPREAD` after A's last byte was handed over. Then A was counted at most d after (2)'s moment, and
 B at least a window and d after it: again a window or more after A. In neither case does one window hold both. So B's
 permit counted all of them, and permits keep to the limit. Calls that a process has not reported, or may still send,
-count without end; the calls of a dead process count as handed over when its death is noticed.
+count without end. Those of a process that is taken for dead count as handed over then: it is taken for dead no sooner
+than `USED_WITHIN` after it got its permits, and if it lives, it does not use them after that.
 
 After a 429 the share is cut at once, kept while the tenant adds up violations, and climbs back evenly: additive
 increase, multiplicative decrease. Source: the vendor's page on rate limits for the limit, for `Retry-After` and for the
@@ -39,6 +40,9 @@ MOST_CALLS: Final = 1 << 53
 
 SPREAD: Final = 0.3
 """Seconds that the slowest call may take to the tenant's counter beyond the fastest."""
+
+USED_WITHIN: Final = 10.0
+"""Seconds after which a permit is not used any more: a process that stood still may count as dead by then."""
 
 DRIFT: Final = 0.0005
 """Part by which our clock may run faster than the tenant's: as fast as a clock is ever slewed (adjtimex(2))."""

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from batch.api.rate_window import (
     SPREAD,
+    USED_WITHIN,
     Permits,
     Share,
     allowed,
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
 
 LATE: Final = 1.0
 """Seconds after which a call that has not left makes us check whether its process is alive."""
+
+MOST_AHEAD: Final = 2.0
+"""Seconds that a permit is given ahead at most."""
 
 ASK_AGAIN: Final = 0.05
 """Seconds until we ask again if other processes have yet to report their calls."""
@@ -216,6 +220,7 @@ class Calls:
             if silence or not wanted:
                 return Permits(at=now, wait=silence, silence=silence, allowed=most)
             wanted, free = min(wanted, most), most - taken()
+            ahead = max(ahead, _others_ahead(connection, free))
             leave_at = (now,) * wanted
             if wanted > free:
                 next_to_free = {"of": pace.id, "since": counts_since(now, rate), "too_many": wanted - free}
@@ -293,7 +298,7 @@ class Calls:
                 self._unsure_until = moment.now + _whole(row, rate)
                 until = max(changed.get("silent_until", row.silent_until), self._unsure_until)
                 changed |= {"silent_since": moment.now, "silent_until": until}
-        elif self._stands_still(connection, row, moment.now):
+        elif self._stands_still(connection, row, moment):
             self._ours, self._of = True, None
             changed = taken_over(row, moment)
             # Calls made before it stood still are over; calls that were not reported are made now at the latest.
@@ -309,12 +314,12 @@ class Calls:
         connection.execute(sa.update(t.pace).where(t.pace.c.id == row.id).values(**changed))
         return connection.execute(_PACE, of).one()
 
-    def _stands_still(self, connection: Connection, pace: Any, now: float) -> bool:
-        """Whether the counter has not moved for a whole window, by our clock."""
+    def _stands_still(self, connection: Connection, pace: Any, moment: Moment) -> bool:
+        """Whether the counter has not moved for a whole window, by our clock, and no permit is used any more."""
         seen = (pace.boot, pace.calls, *connection.execute(_FINGERPRINT, {"of": pace.id}).one())
-        if seen != self._seen:
-            self._seen, self._seen_at = seen, now
-        return now - self._seen_at >= _whole(pace, self._rate)
+        if seen != self._seen or moment.was_set:
+            self._seen, self._seen_at = seen, moment.now
+        return moment.now - self._seen_at >= max(_whole(pace, self._rate), USED_WITHIN + SPREAD)
 
 
 def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Moment) -> dict[str, Any]:
@@ -347,6 +352,11 @@ def _count(
         write(connection, _UNUSED, unused)
     asked = ask(connection, _COUNT, {"of": pace, "since": counts_since(moment.now, rate)})
     return lambda: int(asked()[0].taken)
+
+
+def _others_ahead(connection: Connection, free: int) -> float:
+    """Seconds that others take permits ahead: who only asked for calls that may leave now would never get one."""
+    return MOST_AHEAD if free < 0 and server_of(connection) is not None else 0.0
 
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:

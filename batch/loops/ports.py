@@ -37,8 +37,12 @@ class Permit(Protocol):
     given_at: float
     """When it was given, by the clock of the permits."""
 
-    async def due(self) -> None:
-        """Return when the call may leave."""
+    @property
+    def is_old(self) -> bool:
+        """Whether it must not be used any more."""
+
+    async def due(self) -> bool:
+        """Return when the call may leave; whether it had to wait."""
 
     def on_sent(self) -> None:
         """The call has left, or has failed."""

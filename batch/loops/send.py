@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import AttemptEnded, AttemptStarted
 from batch.answers.health import TenantHealth
-from batch.answers.outcome import Decision, Then
+from batch.answers.outcome import HELD_UP, NOT_LEFT, Decision, Then
 from batch.answers.poison import is_failure
 from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
@@ -30,7 +30,6 @@ from batch.ledger.answered import Answered
 from batch.ledger.process import SILENT_FOR
 from batch.loops.group_commit import GroupCommit
 from batch.loops.isolate import Isolator
-from batch.model import Answer, Failure
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.loops.ports import Permit, Sender, Turnstile
     from batch.loops.settle import Settler
-    from batch.model import Clock, Part, Request, Run
+    from batch.model import Answer, Clock, Part, Request, Run
     from batch.plan.body import Body
 
 HEARTBEAT: Final = 10.0
@@ -50,9 +49,6 @@ HEARTBEAT: Final = 10.0
 
 STALE_AFTER: Final = SILENT_FOR.total_seconds() / 2
 """Seconds after which a claim is not sent: after twice this time, another process may count this process as dead."""
-
-HELD_UP: Final = Answer(failure=Failure.NEVER_CONNECTED, text="this machine was held up before it could send")
-"""Stands for the answer to an attempt that was not made."""
 
 _LOST: Final = (
     "No request has succeeded for {:.0f} s. Everything sent is recorded, and unconfirmed requests are settled before "
@@ -272,8 +268,11 @@ class Submitter:
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
-            await permit.due()
-            held_up = self._is_stale(*claimed_at)
+            waited = await permit.due()
+            if waited and (self._stopping or self._pace.quiet):
+                await self._put_back(body, permit)
+                return
+            held_up = permit.is_old or self._is_stale(*claimed_at)
             answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()
@@ -308,6 +307,17 @@ class Submitter:
         if decision.event is Event.UNDECIDED:
             self._settler.add([await asyncio.to_thread(self._ledger.requests.doubt, request) for request in body])
         await self._act(body, decision, token)
+
+    async def _put_back(self, body: tuple[Request, ...], permit: Permit) -> None:
+        """Give up attempts that have not left: they are planned again, and say nothing about the tenant."""
+        permit.unused()
+        decision = Decision(event=Event.NOT_PROCESSED, then=Then.GO_ON, reason=NOT_LEFT.text)
+        at = self._clock.now()
+        answered = (Answered(request=request, answer=NOT_LEFT, decision=decision, at=at) for request in body)
+        await self._recorder.record(*answered, in_flight=len(self._in_flight))
+        self._to_send += 1
+        for request in body:
+            self._tell(AttemptEnded(request=request, answer=NOT_LEFT, decision=decision, seconds=0.0, parts=0))
 
     def _is_stale(self, claimed_monotonic: float, claimed_at: datetime) -> bool:
         """Whether a claim is too old to be sent, by either clock: one may have been set, or have stood still."""

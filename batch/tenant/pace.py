@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiolimiter import AsyncLimiter
 
 from batch.answers.events import PaceChanged, Waiting
-from batch.api.rate_window import SPREAD, counted_by
+from batch.api.rate_window import SPREAD, USED_WITHIN, counted_by
 from batch.errors import LedgerLostError
 
 if TYPE_CHECKING:
@@ -67,16 +67,26 @@ class Permit:
         given_at: When, in seconds of the counter's clock.
     """
 
-    def __init__(self, pace: Pace, number: int, *, given_at: float, leaves_at: float) -> None:
+    def __init__(self, pace: Pace, number: int, *, given_at: float, asked_at: float, leaves_at: float) -> None:
         self._pace = pace
         self._number = number
         self._open = True
+        self._asked_at = asked_at
         self._leaves_at = leaves_at
         self.given_at = given_at
 
-    async def due(self) -> None:
-        """Returns when the call may leave: not in a silence, either."""
-        await self._pace.until(self._leaves_at)
+    @property
+    def is_old(self) -> bool:
+        """Whether it must not be used any more."""
+        return self._pace.monotonic() - self._asked_at > USED_WITHIN
+
+    async def due(self) -> bool:
+        """Returns when the call may leave by the limit; whether it had to wait, so that a silence may have begun."""
+        waits = (left := self._leaves_at - self._pace.monotonic()) > 0
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._leaves_at - self._pace.monotonic()
+        return waits
 
     def on_sent(self) -> None:
         """The call's last byte has left, or it has failed; only the first time counts."""
@@ -136,8 +146,20 @@ class Pace:
         Args:
             most: Most permits that the caller can use.
             to_come: All calls to come, these included; if they fit into the window, they are not spread.
-            ahead: Whether permits may be given before they are due, as the caller has to prepare the calls.
+            ahead: Whether to return permits before they are due, as the caller has to prepare the calls.
         """
+        while True:
+            given = await self._take(most, to_come)
+            if ahead or not (await given[-1].due() and (self.quiet or given[0].is_old)):
+                return given
+            for permit in given:
+                permit.unused()
+
+    def monotonic(self) -> float:
+        """This process's clock, in seconds."""
+        return self._clock.monotonic()
+
+    async def _take(self, most: int, to_come: int) -> Sequence[Permit]:
         async with self._turn:
             fits = to_come <= self._free and self._allowed == self._rate.requests
             wanted = min(most, self._free if fits else self._at_once())
@@ -145,11 +167,11 @@ class Pace:
                 await self._bucket.acquire(wanted)
             while True:
                 await self._keep_silent()
-                permits = await self._ask(wanted, self._ahead() if ahead else 0.0)
+                asked_at = self._clock.monotonic()
+                permits = await self._ask(wanted, self._ahead())
                 if permits.numbers:
-                    later = asyncio.get_running_loop().time() - self._clock.monotonic()
                     given = [
-                        Permit(self, number, given_at=permits.at, leaves_at=leave_at + later)
+                        Permit(self, number, given_at=permits.at, asked_at=asked_at, leaves_at=leave_at)
                         for number, leave_at in zip(permits.numbers, permits.leave_at, strict=True)
                     ]
                     if not self.quiet:
@@ -168,15 +190,6 @@ class Pace:
     def quiet(self) -> bool:
         """Whether no call may leave at present, even with a permit."""
         return max(self._held_until, self._silent_until) > asyncio.get_running_loop().time()
-
-    async def until(self, moment: float) -> None:
-        """Returns when the moment has come, by the loop's clock, and calls may leave."""
-        loop = asyncio.get_running_loop()
-        while True:
-            left = max(moment, self._held_until, self._silent_until) - loop.time()
-            if left <= 0:
-                return
-            await asyncio.sleep(left)
 
     async def pause(self, seconds: float, *, permitted_at: float = 0.0, violated: bool = False) -> None:
         """Lets no call leave for so many seconds from now, in any process, across restarts.
@@ -275,8 +288,10 @@ class Pace:
             self._free = permits.free
             self._asking_takes = (self._asking_takes + self._clock.monotonic() - asked_at) / 2
         if permits.silence:
-            # Also if only calls were reported: permits given ahead may wait to be used.
-            self._silent_until = asyncio.get_running_loop().time() + permits.silence
+            # Also if only calls were reported: permits given ahead may wait to be used. The tenant may have asked for a
+            # longer silence since this was read.
+            until = asyncio.get_running_loop().time() + permits.silence
+            self._silent_until = max(self._silent_until, until)
         if permits.allowed != self._allowed:
             self._allowed = permits.allowed
             self._bucket = _bucket(self._rate, permits.allowed, AT_ONCE)

@@ -141,6 +141,9 @@ class Reader:
             except BaseException:
                 permit.unused()
                 raise
+            if permit.is_old:
+                permit.unused()
+                continue
             sent = {**headers, "Authorization": f"Bearer {token}"}
             exchange = await self._exchange(permit, method, path, params=params or {}, headers=sent, **arguments)
             answer = exchange.answer

@@ -81,6 +81,18 @@ def test_a_permit_given_ahead_lets_its_call_leave_by_the_clock_of_its_machine(po
         assert all(moment >= counted_at + RATE.seconds for moment in by_our_clock)
 
 
+def test_a_machine_near_its_database_gets_permits_beside_one_that_takes_them_ahead(postgresql: str) -> None:
+    with open_ledger(postgresql) as here, open_ledger(postgresql) as there:
+        key = RateKey(tenant=TENANT, client="c", dialect="beta")
+        far = here.calls(key, rate=RATE, process=a_process(1), clock=clock(0.0))
+        near = there.calls(key, rate=RATE, process=a_process(2), clock=clock(1.0))
+        numbers = far.permit(wanted=RATE.requests, counted={}).numbers
+        # They stop counting one second from now.
+        far.permit(wanted=0, counted=dict.fromkeys(numbers, boot_time() - RATE.seconds + 1))
+        assert len(far.permit(wanted=50, counted={}, ahead=2.0).numbers) == 50
+        assert len(near.permit(wanted=5, counted={}).numbers) == 5
+
+
 def ask(machines: list[Calls], made: list[dict[int, float | None]]) -> list[Permits]:
     """Each machine in turn asks for a few permits, and reports the calls of its last ones by its own clock."""
     turn = []

@@ -84,10 +84,11 @@ class FakePermit:
 
     def __init__(self, number: int) -> None:
         self.given_at = float(number)
+        self.is_old = False
         self.ends: list[str] = []
 
-    async def due(self) -> None:
-        pass
+    async def due(self) -> bool:
+        return False
 
     def on_sent(self) -> None:
         self.ends.append("gone")

@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.api.dialects import Rate
-from batch.api.rate_window import HOLD, LONGEST_SILENCE, SPREAD
+from batch.api.rate_window import HOLD, LONGEST_SILENCE, SPREAD, USED_WITHIN
 from batch.errors import LedgerLostError
 from batch.ledger.calls import RateKey
 from batch.model import Clock
 from batch.tenant.pace import Pace
 from tests.clocks import VIRTUAL
 from tests.ledger.ledger_helpers import ACCEPTED, ME, a_process, alter, open_ledger
-from tests.tenant.open_calls import UNLIMITED, Events, OpenCalls
+from tests.tenant.open_calls import UNLIMITED, Events, OpenCalls, open_pace
 from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
@@ -683,20 +683,55 @@ class Ahead(OpenCalls):
 
 
 @pytest.mark.parametrize("asked_for", ["this process", "another process"])
-def test_a_permit_given_ahead_is_not_used_in_a_silence(asked_for: str) -> None:
-    async def program() -> float:
+def test_who_waits_with_a_permit_learns_of_a_silence(asked_for: str) -> None:
+    async def program() -> tuple[bool, bool]:
         pace = Pace(UNLIMITED, Ahead(), tell=Events().append, clock=VIRTUAL)
         first, second = await pace.wait(most=2, ahead=True)
-        began = now()
         if asked_for == "this process":
-            await pace.pause(30, permitted_at=began)
+            await pace.pause(30, permitted_at=now())
         else:
             # Reporting its end tells.
             first.on_sent()
-        await second.due()
+        return await second.due(), pace.quiet
+
+    assert run_in_virtual_time(program()) == (True, True)
+
+
+def test_an_older_answer_of_the_ledger_does_not_shorten_a_silence() -> None:
+    async def program() -> bool:
+        counter = Ahead()
+        pace = Pace(UNLIMITED, counter, tell=Events().append, clock=VIRTUAL)
+        (permit,) = await pace.wait(ahead=True)
+        await pace.pause(60, permitted_at=now())
+        # The report was read before, and tells of 30 s.
+        permit.on_sent()
+        await asyncio.sleep(45)
+        return pace.quiet
+
+    assert run_in_virtual_time(program())
+
+
+def test_a_permit_is_not_used_any_more_after_a_while() -> None:
+    async def program() -> None:
+        pace = open_pace()
+        (permit,) = await pace.wait(ahead=True)
+        assert not permit.is_old
+        await asyncio.sleep(USED_WITHIN + 0.1)
+        assert permit.is_old
+
+    run_in_virtual_time(program())
+
+
+def test_a_counter_is_taken_over_only_when_no_permit_of_another_boot_is_used_any_more(world: World) -> None:
+    async def program() -> float:
+        short = Rate(requests=3, seconds=0.5)
+        await world.pace(short, process=a_process(1)).wait(most=3)
+        began = now()
+        # The calls of the first three are not reported: their process may have been frozen.
+        await world.pace(short, process=a_process(2, host="other"), clock=machine(boot="next")).wait()
         return now() - began
 
-    assert run_in_virtual_time(program()) >= 30
+    assert run_in_virtual_time(program()) > USED_WITHIN
 
 
 def test_calls_that_a_lost_ledger_missed_are_reported_later() -> None:
