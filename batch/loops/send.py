@@ -238,8 +238,9 @@ class Submitter:
         self._isolator.claimed(request for body in bodies for request in body.requests)
         if self._abandoned:
             return
+        failures = self._health.failures  # if all of them are held up, that is one more
         for body, permit in zip(bodies, permits, strict=False):
-            attempt = asyncio.create_task(self._guarded(self._attempt(body, permit, token, claimed_at)))
+            attempt = asyncio.create_task(self._guarded(self._attempt(body, permit, token, claimed_at, failures)))
             self._in_flight.add(attempt)
             attempt.add_done_callback(self._land)
 
@@ -262,14 +263,15 @@ class Submitter:
         self._in_flight.discard(attempt)
         self._landed.set()
 
-    async def _attempt(self, sent: Body, permit: Permit, token: str, claimed_at: tuple[float, datetime]) -> None:
-        body, failures_before = sent.requests, self._health.failures
+    async def _attempt(
+        self, sent: Body, permit: Permit, token: str, claimed_at: tuple[float, datetime], failures_before: int
+    ) -> None:
+        body = sent.requests
         began = self._clock.monotonic()
         for request in body:
             self._tell(AttemptStarted(request=request))
         try:
-            waited = await permit.due()
-            if waited and (self._stopping or self._pace.quiet):
+            if await permit.due() and (self._stopping or self._pace.quiet):
                 await self._put_back(body, permit)
                 return
             held_up = permit.is_old or self._is_stale(*claimed_at)
@@ -312,12 +314,12 @@ class Submitter:
         """Give up attempts that have not left: they are planned again, and say nothing about the tenant."""
         permit.unused()
         decision = Decision(event=Event.NOT_PROCESSED, then=Then.GO_ON, reason=NOT_LEFT.text)
-        at = self._clock.now()
-        answered = (Answered(request=request, answer=NOT_LEFT, decision=decision, at=at) for request in body)
+        now = self._clock.now()
+        answered = (Answered(request=request, answer=NOT_LEFT, decision=decision, at=now) for request in body)
         await self._recorder.record(*answered, in_flight=len(self._in_flight))
         self._to_send += 1
-        for request in body:
-            self._tell(AttemptEnded(request=request, answer=NOT_LEFT, decision=decision, seconds=0.0, parts=0))
+        for one in body:
+            self._tell(AttemptEnded(request=one, answer=NOT_LEFT, decision=decision, seconds=0.0, parts=0))
 
     def _is_stale(self, claimed_monotonic: float, claimed_at: datetime) -> bool:
         """Whether a claim is too old to be sent, by either clock: one may have been set, or have stood still."""

@@ -149,11 +149,15 @@ class Pace:
             ahead: Whether to return permits before they are due, as the caller has to prepare the calls.
         """
         while True:
-            given = await self._take(most, to_come)
-            if ahead or not (await given[-1].due() and (self.quiet or given[0].is_old)):
+            given, used = await self._take(most, to_come), False
+            try:
+                used = ahead or not (await given[-1].due() and (self.quiet or given[0].is_old))
+            finally:
+                # Also if the caller is cancelled: nobody else would report them, and they would count without end.
+                for permit in () if used else given:
+                    permit.unused()
+            if used:
                 return given
-            for permit in given:
-                permit.unused()
 
     def monotonic(self) -> float:
         """This process's clock, in seconds."""

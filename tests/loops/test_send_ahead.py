@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch.answers.outcome import backoff
 from batch.states import Event
 from tests.ledger.ledger_helpers import ACCEPTED
 from tests.loops.send_stage import FakePermit, OpenTurnstile, Stage, always
@@ -67,6 +68,17 @@ async def test_what_waits_to_leave_is_not_sent_after_a_stop(five: Stage) -> None
     assert len(tenant.posts) == 1
     assert five.states() == {"ACCEPTED": 1, "PLANNED": 4}
     assert {permit.ends[0] for permit in pace.permits[1:]} == {"unused"}
+
+
+async def test_attempts_that_are_held_up_together_are_one_failure(five: Stage) -> None:
+    def happens(permit: WaitingPermit) -> None:
+        permit.is_old = 1 < len(pace.permits) <= 4
+
+    tenant, pace = always(ACCEPTED), Ahead(happens)
+    await five.submitter(tenant, pace=pace).submit(3)
+    assert five.states() == {"ACCEPTED": 5}
+    assert len(tenant.posts) == 5
+    assert pace.holds == [backoff(0, 1.0)] * 3
 
 
 async def test_a_permit_that_is_too_old_is_not_used(five: Stage) -> None:

@@ -676,7 +676,12 @@ def test_a_silence_that_begins_while_a_permit_is_given_is_kept() -> None:
 class Ahead(OpenCalls):
     """Gives permits a second ahead; who only reports calls learns that the tenant wants silence."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_back: set[int] = set()
+
     def permit(self, *, wanted: int, counted: Mapping[int, float | None], ahead: float = 0.0) -> Permits:
+        self.given_back |= {number for number, at in counted.items() if at is None}
         permits = super().permit(wanted=wanted, counted=counted, ahead=ahead)
         silence = 0.0 if wanted else 30.0
         return dataclasses.replace(permits, leave_at=(now() + 1,) * wanted, silence=silence)
@@ -695,6 +700,20 @@ def test_who_waits_with_a_permit_learns_of_a_silence(asked_for: str) -> None:
         return await second.due(), pace.quiet
 
     assert run_in_virtual_time(program()) == (True, True)
+
+
+def test_a_permit_is_given_back_if_its_caller_is_cancelled_before_it_is_due() -> None:
+    async def program() -> set[int]:
+        counter = Ahead()
+        pace = Pace(UNLIMITED, counter, tell=Events().append, clock=VIRTUAL)
+        waiting = asyncio.ensure_future(pace.wait())
+        await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await pace.aclose()
+        return counter.given_back
+
+    assert run_in_virtual_time(program()) == {1}
 
 
 def test_an_older_answer_of_the_ledger_does_not_shorten_a_silence() -> None:
