@@ -63,14 +63,20 @@ def _far(server: Server, scale: float, delay: int, most: float) -> Iterator[Figu
         seen = submit([files], STRICT, ledgers=ledgers)
     name = f"{MACHINES} machines at {delay} ms"
     yield from promises(name, seen, NAME)
-    together = _milliseconds(seen, after=SECONDS)
+    together = _milliseconds_in_cycles(seen)
     yield _figure(f"{name}: time", together, "ms/request", most, f"{1000 / together:.1f} of {REQUESTS / SECONDS:g}/s")
 
 
-def _milliseconds(seen: Traffic, *, after: float = 0.0) -> float:
-    """Milliseconds from one arrival to the next, leaving out the first seconds."""
-    steady = [time for time in seen.arrivals if time >= seen.arrivals[0] + after]
-    return 1000 * (steady[-1] - steady[0]) / (len(steady) - 1)
+def _milliseconds(seen: Traffic) -> float:
+    """Milliseconds from one arrival to the next."""
+    return 1000 * (seen.arrivals[-1] - seen.arrivals[0]) / (len(seen.arrivals) - 1)
+
+
+def _milliseconds_in_cycles(seen: Traffic) -> float:
+    """The same in the long run: calls come in bunches, so from each to the one that comes whole bunches later."""
+    arrivals = seen.arrivals
+    cycle = (len(arrivals) - 1) // REQUESTS * REQUESTS or len(arrivals) - 1
+    return 1000 * median(later - one for one, later in zip(arrivals, arrivals[cycle:], strict=False)) / cycle
 
 
 def _figure(name: str, value: float, unit: str, most: float, note: str) -> Figure:
