@@ -150,6 +150,8 @@ class Paths:
         roles: Path of `GET …/roles`.
         access_profiles: Path of `GET …/access-profiles`.
         entitlements: Path of `GET …/entitlements`; v3 has none and uses beta's.
+        access_request_config: Path of `GET …/access-request-config`.
+        trigger_subscriptions: Path of `GET …/trigger-subscriptions`; v3 has none and uses beta's.
     """
 
     submit: str
@@ -162,6 +164,8 @@ class Paths:
     roles: str
     access_profiles: str
     entitlements: str
+    access_request_config: str
+    trigger_subscriptions: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,6 +191,8 @@ class Dialect:
         roles_scopes: The same, to list roles.
         access_profiles_scopes: The same, to list access profiles.
         entitlements_scopes: The same, to list entitlements.
+        access_request_config_scopes: The same, to read the configuration of access requests.
+        trigger_subscriptions_scopes: The same, to list the subscriptions to event triggers.
         people_filters: Fields that filter the list of people.
         support_ends: First day without the vendor's support; None if no end is announced.
         stops: When this version stops, in words; empty if no end is announced.
@@ -214,6 +220,11 @@ class Dialect:
     )
     access_profiles_scopes: tuple[str, ...] = ("idn:access-profile:read",)
     entitlements_scopes: tuple[str, ...] = ("idn:entitlement:read", "idn:entitlement:manage")
+    access_request_config_scopes: tuple[str, ...] = ("idn:access-request-config:read",)
+    trigger_subscriptions_scopes: tuple[str, ...] = (
+        "sp:trigger-service-subscriptions:read",
+        "sp:trigger-service-subscriptions:manage",
+    )
     people_filters: tuple[str, ...] = ("alias", "email", "name")
     support_ends: date | None = None
     stops: str = ""
@@ -254,6 +265,8 @@ def _paths(version: str) -> Paths:
         roles=f"/{version}/roles",
         access_profiles=f"/{version}/access-profiles",
         entitlements=f"/{version}/entitlements",
+        access_request_config=f"/{version}/access-request-config",
+        trigger_subscriptions=f"/{version}/trigger-subscriptions",
     )
 
 
@@ -297,6 +310,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                     administration="",
                     people="/v3/public-identities",
                     entitlements="/beta/entitlements",
+                    trigger_subscriptions="/beta/trigger-subscriptions",
                 ),
             ),
             # Public identities have names but no filter for them.
@@ -317,6 +331,9 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 roles="/roles/v1",
                 access_profiles="/access-profiles/v1",
                 entitlements="/entitlements/v1",
+                # The vendor has deprecated /access-request-config/v1 in favour of it.
+                access_request_config="/access-request-config/v2",
+                trigger_subscriptions="/trigger-subscriptions/v1",
             ),
             nested=True,
             start_date=True,
