@@ -150,6 +150,7 @@ class Paths:
         roles: Path of `GET …/roles`.
         access_profiles: Path of `GET …/access-profiles`.
         entitlements: Path of `GET …/entitlements`; v3 has none and uses beta's.
+        pending_approvals: Path of `GET …/access-request-approvals/pending`.
         access_request_config: Path of `GET …/access-request-config`.
         trigger_subscriptions: Path of `GET …/trigger-subscriptions`; v3 has none and uses beta's.
     """
@@ -164,6 +165,7 @@ class Paths:
     roles: str
     access_profiles: str
     entitlements: str
+    pending_approvals: str
     access_request_config: str
     trigger_subscriptions: str
 
@@ -191,6 +193,8 @@ class Dialect:
         roles_scopes: The same, to list roles.
         access_profiles_scopes: The same, to list access profiles.
         entitlements_scopes: The same, to list entitlements.
+        approvals_scopes: The same, to list pending approvals.
+        approvals_by_request: Whether the list of pending approvals can be filtered by access request.
         access_request_config_scopes: The same, to read the configuration of access requests.
         trigger_subscriptions_scopes: The same, to list the subscriptions to event triggers.
         people_filters: Fields that filter the list of people.
@@ -220,6 +224,8 @@ class Dialect:
     )
     access_profiles_scopes: tuple[str, ...] = ("idn:access-profile:read",)
     entitlements_scopes: tuple[str, ...] = ("idn:entitlement:read", "idn:entitlement:manage")
+    approvals_scopes: tuple[str, ...] = ("idn:access-request-approvals:read",)
+    approvals_by_request: bool = True
     access_request_config_scopes: tuple[str, ...] = ("idn:access-request-config:read",)
     trigger_subscriptions_scopes: tuple[str, ...] = (
         "sp:trigger-service-subscriptions:read",
@@ -265,6 +271,7 @@ def _paths(version: str) -> Paths:
         roles=f"/{version}/roles",
         access_profiles=f"/{version}/access-profiles",
         entitlements=f"/{version}/entitlements",
+        pending_approvals=f"/{version}/access-request-approvals/pending",
         access_request_config=f"/{version}/access-request-config",
         trigger_subscriptions=f"/{version}/trigger-subscriptions",
     )
@@ -292,6 +299,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
         "beta": Dialect(
             name="beta",
             paths=replace(_paths("beta"), search="/v3/search", bulk_cancel=""),
+            approvals_by_request=False,
             # Beta's documents list the other two since 2024.
             submit_scopes=(
                 "idn:access-request:create",
@@ -331,6 +339,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 roles="/roles/v1",
                 access_profiles="/access-profiles/v1",
                 entitlements="/entitlements/v1",
+                pending_approvals="/access-request-approvals/v1/pending",
                 # The vendor has deprecated /access-request-config/v1 in favour of it.
                 access_request_config="/access-request-config/v2",
                 trigger_subscriptions="/trigger-subscriptions/v1",
