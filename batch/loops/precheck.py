@@ -12,9 +12,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from batch.answers.events import PrecheckCost
-from batch.api.dialects import INDEX_LAG, PAGE_LIMIT
+from batch.api.dialects import INDEX_LAG, PAGE_LIMIT, ItemType
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
 from batch.status.in_progress import InProgress, TenantView, granted_since, open_rows
+from batch.status.tenant_facts import PersonFacts
+from batch.tenant.holdings import IndexedPerson
 from batch.tenant.paging import pages
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Query, open_pages
@@ -29,14 +31,17 @@ if TYPE_CHECKING:
     from batch.ledger.cache import Cached
     from batch.model import Clock
     from batch.status.in_progress import Item
-    from batch.tenant.holdings import Holdings
+    from batch.tenant.holdings import PeopleIndex
     from batch.tenant.status import Listing, Page
 
 IN_PROGRESS: Final = "in progress"
 """Kind of cached answer: what is in progress for an identity."""
 
-HELD: Final = "access held"
-"""Kind of cached answer: which of the wanted items an identity holds."""
+MOST_PROVEN: Final = 100
+"""For so many people, we find out whether they may have got irrevocable access anew since the index was made."""
+
+HELD: Final = "person and access held"
+"""Kind of cached answer: what the search index says of an identity, and which of the wanted items it holds."""
 
 
 class AnswerCache(Protocol):
@@ -96,7 +101,7 @@ class Precheck:
         self,
         *,
         listing: Listing,
-        holdings: Holdings,
+        holdings: PeopleIndex,
         administration: bool,
         sees_all: bool,
         myself: str,
@@ -147,24 +152,26 @@ class Precheck:
             progress |= await self._ask_list(listed, calls_besides=searches(len(searched)))
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
+        indexed = {person: _from_json(said) for person, said in held.items()}
         # The search index lags. If it does not show what is to be revoked, the person's own list may show a late grant.
         unheld = [
             person
             for person, items in scope.revokes.items()
-            if (found := held.get(person)) is not None and not set(items) <= {(kind, name) for kind, name in found}
+            if (found := indexed.get(person)) is not None
+            and found.held is not None
+            and not found.held.issuperset(items)
         ]
-        granted = await self._ask_granted(unheld) if unheld else {}
+        doubtful = dict.fromkeys([*unheld, *_worth_proving(scope.revokes, indexed)])
+        granted = await self._ask_granted([*doubtful]) if doubtful else {}
         return TenantView(
             in_progress={
                 person: [InProgress.from_list(one) for one in entries] for person, entries in progress.items()
             },
-            held={
-                person: [(kind, name) for kind, name in entries]
-                for person, entries in held.items()
-                if entries is not None
-            },
+            held={person: one.held for person, one in indexed.items() if one.held is not None},
             granted=granted,
             indexed=self.indexed,
+            people={person: one.facts for person, one in indexed.items()},
+            unrevocable={person: one.unrevocable for person, one in indexed.items() if one.unrevocable},
         )
 
     def _cached(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
@@ -267,7 +274,7 @@ class Precheck:
             return await self._listing.page(query, offset)
 
     async def _ask_index(self, people: Sequence[str], items: Collection[Item], of_items: str) -> dict[str, Any]:
-        """What is held, in its cached form, None for an unknown identity; empty if the tenant does not show it."""
+        """What the index says, by `_as_json`; empty if the tenant does not show it."""
         at = self._clock.now()
         batches = [people[start : start + PAGE_LIMIT] for start in range(0, len(people), PAGE_LIMIT)]
         try:
@@ -275,8 +282,8 @@ class Precheck:
         except ForbiddenError as error:
             self.closed_index = str(error)
             return {}
-        found = {person: sorted(held) for answer in answers for person, held in answer.items()}
-        answers_by_person = {person: found.get(person) for person in people}
+        found = {person: one for answer in answers for person, one in answer.items()}
+        answers_by_person = {person: _as_json(found.get(person)) for person in people}
         self._cache(HELD, answers_by_person, at, of_items)
         self.indexed = min(self.indexed or at, at)
         return dict(answers_by_person)
@@ -302,10 +309,44 @@ class Precheck:
         offset = await self._listing.clock_offset()
         return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG)
 
-    async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, Collection[Item]]:
+    async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
         async with self._slots:
             self.calls += 1
-            return await self._holdings.of(people, items)
+            return await self._holdings.people(people, items)
+
+
+def _worth_proving(revokes: Mapping[str, Collection[Item]], indexed: Mapping[str, IndexedPerson]) -> list[str]:
+    """The people of whom a role or access profile is to be revoked that no request can revoke, by the index.
+
+    None if they are too many: proving that they have got nothing since takes a call for each.
+    """
+    found = [
+        person
+        for person, items in revokes.items()
+        if person in indexed
+        and any(item in indexed[person].unrevocable and item[0] != ItemType.ENTITLEMENT for item in items)
+    ]
+    return found if len(found) <= MOST_PROVEN else []
+
+
+def _as_json(person: IndexedPerson | None) -> list[Any] | None:
+    """What the index says of a person, to be cached; None if it does not have them."""
+    if person is None:
+        return None
+    held = None if person.held is None else [[*item, item in person.unrevocable] for item in sorted(person.held)]
+    return [held, person.facts.as_list()]
+
+
+def _from_json(said: Sequence[Any] | None) -> IndexedPerson:
+    """The reverse of `_as_json`."""
+    if said is None:
+        return IndexedPerson(held=None, facts=PersonFacts(listed=False))
+    held, facts = said
+    return IndexedPerson(
+        held=None if held is None else frozenset((kind, name) for kind, name, _ in held),
+        unrevocable=frozenset((kind, name) for kind, name, unrevocable in held or () if unrevocable),
+        facts=PersonFacts.from_list(facts),
+    )
 
 
 async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:

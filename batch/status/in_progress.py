@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.api.status_row import StatusRow
+    from batch.status.tenant_facts import PersonFacts
 
 Item = tuple[str, str]
 """Type and id of an access item."""
@@ -88,12 +89,16 @@ class TenantView:
         granted: By identity, from `granted_since`, the items that it may have got since the index was brought up to
             date; a missing identity was not asked about.
         indexed: When the oldest answer of `held` was given; None if there is none.
+        people: What the tenant says of each identity; of one that it does not show, that it is not listed.
+        unrevocable: The held items of each identity that no request can revoke, as far as the index shows.
     """
 
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     granted: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
     indexed: datetime | None = None
+    people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
+    unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:

@@ -1,16 +1,18 @@
-"""The access items that people hold, by the tenant's search index, which may lag by hours.
+"""People and the access items that they hold, by the tenant's search index, which may lag by hours.
 
 Source: the operation `searchPost` of the vendor's OpenAPI documents, with `identitydocument`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from batch.api.dialects import ACCESS_COUNT_FIELD, ACCESS_FIELD, PEOPLE_INDEX
+from batch.api.dialects import ACCESS_COUNT_FIELD, ACCESS_FIELD, PEOPLE_INDEX, ItemType
+from batch.status.tenant_facts import KNOWN, PersonFacts, flag
 from batch.tenant.paging import require_the_apis
 from batch.tenant.reading import ForbiddenError, quoted
-from batch.text import key_of
+from batch.text import key_of, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +20,39 @@ if TYPE_CHECKING:
     from batch.api.dialects import Dialect
     from batch.status.in_progress import Item
     from batch.tenant.reading import Reader
+
+
+_HELD_FIELDS: Final = ("id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type", ACCESS_COUNT_FIELD)
+_REVOCABLE: Final = "revocable"
+_STANDALONE: Final = "standalone"
+_LIFECYCLE: Final = ("attributes", "cloudLifecycleState")
+_PERSON_FIELDS: Final = (
+    *(f"{ACCESS_FIELD}.{_REVOCABLE}", f"{ACCESS_FIELD}.{_STANDALONE}", "inactive", "protected", ".".join(_LIFECYCLE)),
+)
+_MOST_TEXT: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexedPerson:
+    """A person in the search index.
+
+    Attributes:
+        held: The items of interest that they hold; None if the index does not certainly show everything.
+        unrevocable: Those that no request can revoke: roles and access profiles that are not `revocable`, and
+            entitlements that are not `standalone`.
+        facts: What it says of the person.
+    """
+
+    held: frozenset[Item] | None
+    unrevocable: frozenset[Item] = frozenset()
+    facts: PersonFacts = KNOWN
+
+
+class PeopleIndex(Protocol):
+    """Finds people and the items that they hold: a tenant's search index, or a fake."""
+
+    async def people(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
+        """The people that the index has, with ids spelled as asked; arguments as for Holdings.of."""
 
 
 class Holdings(Protocol):
@@ -54,6 +89,16 @@ class SearchIndex:
             ForbiddenError: The token's user may not search, or the tenant has no such search.
             TenantLostError: The index can't be read.
         """
+        found = await self._search(people, items, _HELD_FIELDS)
+        return {name: person.held for name, person in found.items() if person.held is not None}
+
+    async def people(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
+        """See PeopleIndex, and `of` for the errors."""
+        return await self._search(people, items, (*_HELD_FIELDS, *_PERSON_FIELDS))
+
+    async def _search(
+        self, people: Sequence[str], items: Collection[Item], fields: Sequence[str]
+    ) -> dict[str, IndexedPerson]:
         reply = await self._reader.ask(
             "POST",
             self._dialect.paths.search,
@@ -61,10 +106,8 @@ class SearchIndex:
             params={"limit": str(len(people))},
             body={
                 "indices": [PEOPLE_INDEX],
-                "query": {"query": f"id:({' OR '.join(map(quoted, _spellings(people)))})"},
-                "queryResultFilter": {
-                    "includes": ["id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type", ACCESS_COUNT_FIELD]
-                },
+                "query": {"query": f"id:({' OR '.join(map(quoted, spellings(people)))})"},
+                "queryResultFilter": {"includes": list(fields)},
                 "sort": ["id"],
             },
             settling=frozenset({404}),
@@ -74,30 +117,62 @@ class SearchIndex:
             raise ForbiddenError(reply.refusal)
         asked = {key_of(person): person for person in people}
         wanted = {(kind, key_of(item)): (kind, item) for kind, item in items}
-        found: dict[str, frozenset[Item]] = {}
-        incomplete: set[str] = set()
+        found: dict[str, list[IndexedPerson]] = {}
         for document in reply.rows:
             person = document.get("id") if isinstance(document, dict) else None
             if isinstance(person, str) and (name := asked.get(key_of(person))):
-                held = _held(document, wanted)
-                if held is None:
-                    incomplete.add(name)
-                found[name] = found.get(name, frozenset()) | (held or frozenset())
-        return {name: held for name, held in found.items() if name not in incomplete}
+                found.setdefault(name, []).append(_person(document, wanted))
+        return {name: several[0] if len(several) == 1 else _together(several) for name, several in found.items()}
 
 
-def _spellings(people: Sequence[str]) -> list[str]:
+def spellings(people: Sequence[str]) -> list[str]:
     """The ids as given, and as tenants usually write them: the index may compare letters and hyphens."""
     return list(dict.fromkeys(name for person in people for name in (person, person.lower(), key_of(person))))
 
 
-def _held(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> frozenset[Item] | None:
-    """The wanted items that a document lists; None if its list is missing, cut short or can't be read in full."""
+def _person(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> IndexedPerson:
+    access = _access(document, wanted)
+    attributes = document.get(_LIFECYCLE[0])
+    state = attributes.get(_LIFECYCLE[1]) if isinstance(attributes, dict) else None
+    return IndexedPerson(
+        held=None if access is None else frozenset(access),
+        unrevocable=frozenset(item for item, revocable in (access or {}).items() if revocable is False),
+        facts=PersonFacts(
+            listed=True,
+            exists=True,
+            inactive=flag(document.get("inactive")),
+            protected=flag(document.get("protected")),
+            lifecycle=on_one_line(state[: 4 * _MOST_TEXT], most=_MOST_TEXT) if isinstance(state, str) else "",
+        ),
+    )
+
+
+def _together(several: Sequence[IndexedPerson]) -> IndexedPerson:
+    """Several documents of one id: what they hold together, and nothing else that is certain."""
+    held = [one.held for one in several if one.held is not None]
+    return IndexedPerson(held=frozenset().union(*held) if len(held) == len(several) else None)
+
+
+def _access(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> dict[Item, bool | None] | None:
+    """The wanted items that a document lists, and whether a request can revoke each.
+
+    Returns:
+        None if its list is missing, cut short or can't be read in full.
+    """
     access, total = document.get(ACCESS_FIELD), document.get(ACCESS_COUNT_FIELD)
     if not isinstance(access, list) or (isinstance(total, int) and total > len(access)):
         return None
-    pairs = [(one.get("type"), one.get("id")) if isinstance(one, dict) else (None, None) for one in access]
-    if not all(isinstance(kind, str) and isinstance(item, str) for kind, item in pairs):
-        return None
-    keys = [(str(kind), key_of(str(item))) for kind, item in pairs]
-    return frozenset(wanted[key] for key in keys if key in wanted)
+    found: dict[Item, bool | None] = {}
+    for one in access:
+        kind, item = (one.get("type"), one.get("id")) if isinstance(one, dict) else (None, None)
+        if not (isinstance(kind, str) and isinstance(item, str)):
+            return None
+        if key := wanted.get((kind, key_of(item))):
+            revocable = flag(one.get(_STANDALONE if kind == ItemType.ENTITLEMENT else _REVOCABLE))
+            # Held in several ways: one that can be revoked is enough.
+            found[key] = revocable if found.get(key, revocable) == revocable else _either(revocable, found[key])
+    return found
+
+
+def _either(*flags: bool | None) -> bool | None:
+    return True if True in flags else None

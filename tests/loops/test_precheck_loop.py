@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from batch.answers.events import tell_each
 from batch.loops.compare import OtherRun, other_runs
-from batch.loops.precheck import Precheck, PrecheckScope
+from batch.loops.precheck import MOST_PROVEN, Precheck, PrecheckScope
+from batch.status.tenant_facts import KNOWN, PersonFacts
 from batch.tenant.status import ListingForbiddenError, Page, Query, open_pages
 from tests.clocks import at
 from tests.tenant.fake_tenant import NOW, FakeMemory, FakeTenant, row
@@ -270,6 +271,25 @@ def test_late_grants_are_looked_for_again_even_if_the_index_was_asked_a_moment_a
     for times in (1, 2):
         asked_to_revoke(tenant, "a", memory=memory)
         assert (tenant.calls["search"], tenant.calls["history"]) == (1, times)
+
+
+def test_the_index_says_of_people_what_they_are_and_what_no_request_can_revoke_also_the_second_time() -> None:
+    leaver = PersonFacts(listed=True, exists=True, inactive=True, lifecycle="terminated")
+    tenant = FakeTenant(access={"a": {R1, R2}, "b": {R1}}, unrevocable={"a": {R2}}, facts={"a": leaver})
+    memory = FakeMemory()
+    for _ in range(2):
+        said = ask(precheck(tenant, memory), ["a", "b", "c"], items=(R1, R2))
+        assert said.people == {"a": leaver, "b": KNOWN, "c": PersonFacts(listed=False)}
+        assert said.unrevocable == {"a": frozenset({R2})}
+    assert tenant.calls["search"] == 1
+
+
+def test_late_grants_of_what_no_request_can_revoke_are_looked_for_unless_that_takes_too_many_calls() -> None:
+    people = persons(MOST_PROVEN + 1)
+    tenant = FakeTenant(access={one: {R1} for one in people}, unrevocable={one: {R1} for one in people})
+    assert asked_to_revoke(tenant, *people[1:]).granted == dict.fromkeys(people[1:], frozenset())
+    assert tenant.calls["history"] == MOST_PROVEN
+    assert asked_to_revoke(tenant, *people).granted == {}
 
 
 class OwnList:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from batch.ledger.cache import Cached
+from batch.status.tenant_facts import KNOWN, PersonFacts
+from batch.tenant.holdings import IndexedPerson
 from batch.tenant.reading import ForbiddenError
 from batch.tenant.status import ListingForbiddenError, Page, Query
 from tests.builders import status_row
@@ -34,6 +36,8 @@ class FakeTenant:
         rows: Unfinished rows, oldest first.
         finished: All other rows.
         access: The items that each identity holds; the index does not know other identities.
+        unrevocable: Those that no request can revoke.
+        facts: What the index says of identities, if they are not merely KNOWN.
         refuses: The calls that are not allowed: `each`, `everybody`, `administration`, `history`, `search`.
         counts: Whether it gives the length of its lists.
         meanwhile: Called before each page.
@@ -43,6 +47,8 @@ class FakeTenant:
     rows: list[StatusRow] = field(default_factory=list)
     finished: list[StatusRow] = field(default_factory=list)
     access: dict[str, set[Item]] = field(default_factory=dict)
+    unrevocable: dict[str, set[Item]] = field(default_factory=dict)
+    facts: dict[str, PersonFacts] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)
     counts: bool = True
     meanwhile: Callable[[], object] = lambda: None
@@ -70,6 +76,14 @@ class FakeTenant:
         assert 1 <= len(people) <= 250
         self._ask("search", ForbiddenError)
         return {one: frozenset(self.access[one] & set(items)) for one in people if one in self.access}
+
+    async def people(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
+        return {
+            one: IndexedPerson(
+                held=held, unrevocable=held & self.unrevocable.get(one, set()), facts=self.facts.get(one, KNOWN)
+            )
+            for one, held in (await self.of(people, items)).items()
+        }
 
     def _ask(self, name: str, error: type[ForbiddenError]) -> None:
         self.calls[name] += 1

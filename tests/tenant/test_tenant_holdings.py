@@ -10,7 +10,8 @@ import pytest
 
 from batch.api.dialects import DIALECTS
 from batch.errors import TenantLostError
-from batch.tenant.holdings import SearchIndex
+from batch.status.tenant_facts import PersonFacts
+from batch.tenant.holdings import IndexedPerson, SearchIndex
 from batch.tenant.reading import ForbiddenError, Reader
 from batch.tenant.status import ListingForbiddenError, Query, StatusList
 from tests.tenant.fake_tenant import NOW
@@ -64,6 +65,74 @@ def test_ids_are_found_however_the_input_spells_them_and_named_as_it_does() -> N
 def test_beta_has_no_search_of_its_own() -> None:
     _, (request,) = held([], "a", api="beta")
     assert request.url.path == "/v3/search"
+
+
+def found_people(answer: Any, *people: str) -> tuple[Mapping[str, IndexedPerson], Asked]:
+    items = frozenset({ROLE, ("ENTITLEMENT", "e1")})
+    return asked((200, answer), lambda reader: SearchIndex(reader, DIALECTS["v1"]).people(list(people), items))
+
+
+def test_one_search_tells_what_people_hold_and_what_they_are() -> None:
+    found, (request,) = found_people(
+        [
+            {
+                "id": "a",
+                "inactive": True,
+                "protected": False,
+                "attributes": {"cloudLifecycleState": "on\nleave"},
+                "access": [
+                    {"id": "r1", "type": "ROLE", "revocable": False},
+                    {"id": "e1", "type": "ENTITLEMENT", "standalone": True},
+                ],
+                "accessCount": 2,
+            }
+        ],
+        "A",
+        "b",
+    )
+    facts = PersonFacts(listed=True, exists=True, inactive=True, protected=False, lifecycle="on leave")
+    assert found == {
+        "A": IndexedPerson(held=frozenset({ROLE, ("ENTITLEMENT", "e1")}), unrevocable=frozenset({ROLE}), facts=facts)
+    }
+    assert json.loads(request.content)["queryResultFilter"] == {
+        "includes": [
+            *("id", "access.id", "access.type", "accessCount", "access.revocable", "access.standalone"),
+            *("inactive", "protected", "attributes.cloudLifecycleState"),
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("ways", "unrevocable"),
+    [
+        ([False], {ROLE}),
+        ([False, False], {ROLE}),
+        ([True], set()),
+        ([None], set()),
+        (["no"], set()),
+        ([False, True], set()),
+        ([True, False], set()),
+        ([False, None], set()),
+    ],
+)
+def test_access_is_only_irrevocable_if_it_is_in_every_way_that_it_is_held(
+    ways: list[Any], unrevocable: set[Item]
+) -> None:
+    access = [{"id": "r1", "type": "ROLE", "revocable": way, "standalone": False} for way in ways]
+    found, _ = found_people([{"id": "a", "access": access}], "a")
+    assert found["a"].unrevocable == unrevocable
+
+
+def test_what_the_index_does_not_say_of_a_person_stays_unknown() -> None:
+    found, _ = found_people([{"id": "a"}, {"id": "b", "inactive": "no", "protected": 0, "attributes": []}], "a", "b")
+    unknown = IndexedPerson(held=None, facts=PersonFacts(listed=True, exists=True))
+    assert found == {"a": unknown, "b": unknown}
+
+
+def test_several_documents_of_one_person_say_nothing_of_the_person() -> None:
+    access = [{"id": "r1", "type": "ROLE", "revocable": False}]
+    found, _ = found_people([{"id": "a", "inactive": True, "access": access}, {"id": "A", "access": []}], "a", "b")
+    assert found == {"a": IndexedPerson(held=frozenset({ROLE}))}
 
 
 def test_only_items_of_interest_are_returned_and_unknown_people_are_left_out() -> None:

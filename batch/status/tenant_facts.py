@@ -1,0 +1,89 @@
+"""What the tenant says of access items and people that decides the fate of a request for them.
+
+A field that the tenant does not send, or that we can't read, is None, and says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemFacts:
+    """What the tenant says of an access item.
+
+    Attributes:
+        listed: Whether the list of such items shows it, asked by its id.
+        exists: Whether it exists; False only if nothing but that can explain why it is not listed.
+        enabled: Whether it is in use.
+        requestable: Whether it can be requested.
+        end_date_required: Whether a grant needs an end date.
+        longest_hours: The longest access, in hours; a month counts as its longest.
+        comment_required: Whether a grant needs a comment.
+        form_required: Whether the requester must fill in a form.
+        reauthorization_required: Whether the requester must sign in again.
+        approvers: Who approves a grant, in order: the vendor's words, such as `OWNER` or `MANAGER`.
+    """
+
+    listed: bool | None = None
+    exists: bool | None = None
+    enabled: bool | None = None
+    requestable: bool | None = None
+    end_date_required: bool | None = None
+    longest_hours: int | None = None
+    comment_required: bool | None = None
+    form_required: bool | None = None
+    reauthorization_required: bool | None = None
+    approvers: tuple[str, ...] | None = None
+
+    def as_list(self) -> list[Any]:
+        """The fields as a list, for JSON."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_list(cls, fields: Sequence[Any]) -> ItemFacts:
+        """The reverse of `as_list`."""
+        *plain, approvers = fields
+        named = dict(zip(cls.__slots__, plain, strict=False))
+        return cls(**named, approvers=None if approvers is None else tuple(approvers))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PersonFacts:
+    """What the tenant says of an identity.
+
+    Attributes:
+        listed: Whether the search index or the list of identities shows it, asked by its id.
+        exists: Whether it exists; False only if nothing but that can explain why it is not listed.
+        inactive: Whether it is inactive.
+        protected: Whether it is protected.
+        lifecycle: Its lifecycle state, in the tenant's own word; empty if unknown.
+    """
+
+    listed: bool | None = None
+    exists: bool | None = None
+    inactive: bool | None = None
+    protected: bool | None = None
+    lifecycle: str = ""
+
+    def as_list(self) -> list[Any]:
+        """The fields as a list, for JSON."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_list(cls, fields: Sequence[Any]) -> PersonFacts:
+        """The reverse of `as_list`."""
+        return cls(**dict(zip(cls.__slots__, fields, strict=True)))
+
+
+KNOWN: Final = PersonFacts(listed=True, exists=True)
+"""What is known of an identity that the tenant shows, and nothing else."""
+
+
+def flag(value: Any) -> bool | None:
+    """A field of the tenant that is true or false; None for anything else."""
+    return value if isinstance(value, bool) else None
