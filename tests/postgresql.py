@@ -152,6 +152,22 @@ class Server:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
+def instead_of(function: str, kind: str, value: str) -> tuple[str, str]:
+    """Statements that put an expression in the place of one of the server's own functions, in one database.
+
+    Args:
+        function: With the types of its arguments; afterwards, that one's name begins with `real_`.
+        kind: The type of its result.
+        value: The expression.
+    """
+    name = function.partition("(")[0]
+    rename = f"ALTER FUNCTION pg_catalog.{function} RENAME TO real_{name}"
+    return (
+        f"DO $$ BEGIN IF to_regproc('pg_catalog.real_{name}') IS NULL THEN {rename}; END IF; END $$",
+        f"CREATE OR REPLACE FUNCTION pg_catalog.{function} RETURNS {kind} LANGUAGE sql AS $$ SELECT {value} $$",
+    )
+
+
 def free_port() -> int:
     """A port on 127.0.0.1 that nobody uses."""
     with socket.create_server(("127.0.0.1", 0)) as free:

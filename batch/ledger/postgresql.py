@@ -304,6 +304,7 @@ class Server:
             status: str | None = None
             try:
                 with engine.connect() as connection:
+                    self._begin(connection, ())
                     asked = sa.text("SELECT pg_xact_status(CAST(:number AS xid8))")
                     status = connection.execute(asked, {"number": number}).scalar()
                     if status == "committed" and proof is not None and connection.execute(*proof).first() is None:
@@ -326,6 +327,7 @@ class Server:
         """Tells who has a lock that we wait for, and ends his transaction if he has been silent for too long."""
         who = "somebody has had it to itself for too long"
         with suppress(DBAPIError), engine.connect() as connection:
+            self._begin(connection, ())
             asked = {"locks": LOCKS, "ours": [key for key, _ in keys]}
             row = connection.execute(HOLDER_OF_LOCK, asked).first()
             if row is None:

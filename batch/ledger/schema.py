@@ -88,7 +88,7 @@ _OURS: Final = f"""
         SELECT oid, relname, relrowsecurity, relpersistence FROM pg_class
         WHERE relkind = 'r' AND relname IN ({", ".join(f"'{name}'" for name in t.metadata.tables)})
             AND pg_table_is_visible(oid)
-    )
+    ), here AS (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
 """  # noqa: S608 - of constants, as are the two below
 _DECLARED: Final = f"""{_OURS}
     SELECT 'column', o.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod),
@@ -120,6 +120,13 @@ _ACTING: Final = f"""{_OURS}
         !~ '^(nextval[(]''[^'']+''::regclass[)]|''[^'']*''::[a-z ]+|[0-9.]+|true|false)$'
     UNION ALL
     SELECT 'table', 'that inherits from ' || o.relname FROM ours AS o JOIN pg_inherits AS i ON i.inhparent = o.oid
+    UNION ALL
+    SELECT 'operator', o.oid::regoperator::text FROM pg_operator AS o JOIN here ON here.oid = o.oprnamespace
+    WHERE NOT EXISTS (SELECT FROM pg_depend WHERE objid = o.oid AND deptype = 'e')
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text FROM pg_proc AS p JOIN here ON here.oid = p.pronamespace
+    WHERE EXISTS (SELECT FROM pg_proc WHERE proname = p.proname AND pronamespace = 'pg_catalog'::regnamespace)
+        AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
 """  # noqa: S608
 _TYPES: Final = {"TEXT": "text", "INTEGER": "integer", "FLOAT": "double precision", "BOOLEAN": "boolean"}
 _KINDS: Final = {

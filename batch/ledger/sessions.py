@@ -158,9 +158,17 @@ def batch(keys: Sequence[tuple[int, bool]], version: int, *, frozen_for: float, 
     taken = "".join(f"SELECT pg_advisory_xact_lock{'_shared' * shared}({LOCKS}, {key}); " for key, shared in keys)
     number = "pg_current_xact_id()::text" if keys else "NULL"
     learnt = ", ".join((number, *_TIMES))
-    return f"BEGIN ISOLATION LEVEL {mode}; SELECT {set_all}; {taken}SELECT {learnt}"
+    return f"BEGIN ISOLATION LEVEL {mode}; {_ONLY_OURS}; SELECT {set_all}; {taken}SELECT {learnt}"
 
 
+_ONLY_OURS: Final = (
+    "SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(pg_catalog.current_schema()), true)"
+)
+"""Looks for names in the ledger's schema alone, after the server's own.
+
+Whoever may make operators and functions in another schema of the path could make some that fit the types of what we
+ask better than the server's own, and they would act with our rights.
+"""
 _SINCE: Final = "extract(epoch FROM pg_postmaster_start_time())::float8"
 _TIMES: Final = ("extract(epoch FROM clock_timestamp())::float8", _SINCE)
 STARTED: Final = f"SELECT {_SINCE}"

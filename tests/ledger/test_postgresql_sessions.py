@@ -39,6 +39,7 @@ from batch.ledger.sessions import LOCKS, Lock, connect_arguments, keys_of
 from batch.ledger.store import Ledger
 from batch.ledger.tenants import Tenants
 from batch.ledger.track import TrackStore
+from batch.ledger.verify import verify
 from batch.model import Clock
 from batch.text import instant
 from tests.builders import NOW
@@ -58,7 +59,7 @@ from tests.ledger.ledger_helpers import (
     write,
 )
 from tests.postgresql import Server as RealServer
-from tests.postgresql import free_port
+from tests.postgresql import free_port, instead_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -436,33 +437,24 @@ def test_a_number_that_is_somebody_elses_after_a_crash_proves_no_commit(short_fo
 
 
 def test_another_server_behind_a_pooler_ends_everything_although_no_connection_breaks(postgresql: str) -> None:
-    name = sa.make_url(postgresql).database
 
-    def answers_by(what: str, kind: str, value: str) -> str:
-        return f"CREATE OR REPLACE FUNCTION public.{what} RETURNS {kind} LANGUAGE sql AS $$ SELECT {value} $$"
+    def answer(started: str, timeline: str = "") -> None:
+        alter(postgresql, *instead_of("pg_postmaster_start_time()", "timestamptz", started))
+        if timeline:
+            alter(postgresql, *instead_of("pg_walfile_name(pg_lsn)", "text", f"'{timeline}0000'"))
 
-    started = "pg_postmaster_start_time()"
-    alter(
-        postgresql,
-        answers_by(started, "timestamptz", "'2026-01-01Z'::timestamptz"),
-        answers_by("pg_walfile_name(pg_lsn)", "text", "'000000010000'"),
-        f"ALTER DATABASE {name} SET search_path = public, pg_catalog",
-    )
+    answer("'2026-01-01Z'::timestamptz", "00000001")
     with engine_of(postgresql) as engine:
         counter = Counter(engine, [])
         assert counter.count() == 1
-        alter(postgresql, answers_by(started, "timestamptz", "'2026-01-02Z'::timestamptz"))
+        answer("'2026-01-02Z'::timestamptz")
         assert counter.count() == 2
-        alter(
-            postgresql,
-            answers_by(started, "timestamptz", "'2026-01-03Z'::timestamptz"),
-            answers_by("pg_walfile_name(pg_lsn)", "text", "'000000020000'"),
-        )
+        answer("'2026-01-03Z'::timestamptz", "00000002")
         for _ in range(2):
             with pytest.raises(LedgerLostError, match="another server answers than before"):
                 counter.count()
     assert claims(postgresql) == 2
-    alter(postgresql, answers_by(started, "timestamptz", "pg_catalog.clock_timestamp()"))
+    answer("clock_timestamp()")
     with engine_of(postgresql) as engine, pytest.raises(LedgerLostError, match="another server answers each time"):
         Counter(engine, []).count()
 
@@ -533,18 +525,13 @@ def why_held(ledger: Ledger, run: Run) -> str:
 
 @contextmanager
 def clock_of(url: str) -> Iterator[Callable[[float], None]]:
-    """Sets a database's clock ahead by so many seconds, for the sessions that begin within the block."""
-    name = sa.make_url(url).database
+    """Sets a database's clock ahead by so many seconds."""
 
     def ahead(seconds: float) -> None:
-        alter(
-            url,
-            "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
-            f"$$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} seconds' $$",
-        )
+        shown = f"real_clock_timestamp() + interval '{seconds} seconds'"
+        alter(url, *instead_of("clock_timestamp()", "timestamptz", shown))
 
     ahead(0)
-    alter(url, f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
     yield ahead
 
 
@@ -568,9 +555,7 @@ def test_who_is_silent_for_a_minute_loses_the_run_and_is_told_to_whom(postgresql
 def test_nobody_counts_as_silent_while_the_server_was_away(postgresql: str) -> None:
     with clock_of(postgresql):
         alter(
-            postgresql,
-            "CREATE FUNCTION public.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql AS "
-            f"$$ SELECT '{datetime.now(UTC)}'::timestamptz $$",
+            postgresql, *instead_of("pg_postmaster_start_time()", "timestamptz", f"'{datetime.now(UTC)}'::timestamptz")
         )
         ours, theirs = two(postgresql)
         with ours, theirs:
@@ -670,6 +655,9 @@ def test_after_the_databases_clock_was_set_everybody_waits_for_a_whole_window(po
 NOTHING = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
 
 
+SAME = "CREATE FUNCTION same(text, varchar) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+
+
 @pytest.mark.parametrize(
     ("done", "named"),
     [
@@ -684,6 +672,14 @@ NOTHING = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN 
         ("CREATE INDEX acts ON event (number) WHERE detail <> ''", "added the index 'acts ON event'"),
         ("ALTER TABLE event SET UNLOGGED", "added the table 'event that a crash empties'"),
         ("ALTER TABLE event ALTER at SET DEFAULT now()::text", "added the default 'event.at'"),
+        (
+            f"{SAME}|CREATE OPERATOR = (LEFTARG = text, RIGHTARG = varchar, FUNCTION = same)",
+            "added the operator '=(text,character varying)'",
+        ),
+        (
+            "CREATE FUNCTION left(varchar, integer) RETURNS text LANGUAGE sql AS $$ SELECT '' $$",
+            "added the function '\"left\"(character varying,integer)'",
+        ),
         ("ALTER TABLE event DROP CONSTRAINT pk_event", "removed the constraint 'event.pk_event'"),
         ("ALTER TABLE request ALTER state DROP NOT NULL", "changed the column 'request.state'"),
     ],
@@ -693,6 +689,36 @@ def test_a_database_in_which_something_would_act_by_itself_is_refused(postgresql
     with pytest.raises(LedgerChangedError) as refused:
         open_ledger(postgresql)
     assert f"Somebody has {named} in the ledger" in refused.value.message
+
+
+def test_what_others_may_make_in_another_schema_of_the_path_does_not_act_with_our_rights(postgresql: str) -> None:
+    def fits_better(left: str, right: str) -> tuple[str, str]:
+        name = f"theirs.equals_{left}_{right}"
+        acts = "INSERT INTO theirs.acted DEFAULT VALUES; RETURN $1::text OPERATOR(pg_catalog.=) $2::text"
+        function = f"CREATE FUNCTION {name}({left}, {right}) RETURNS boolean LANGUAGE plpgsql"
+        operator = f"CREATE OPERATOR theirs.= (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = {name})"
+        return f"{function} AS $$ BEGIN {acts}; END $$", operator
+
+    path = f"ALTER DATABASE {sa.make_url(postgresql).database} SET search_path = public, theirs"
+    kinds = [("text", "varchar"), ("varchar", "varchar"), ("oid", "int2"), ("oid", "int4"), ("oid", "int8")]
+    alter(postgresql, "CREATE SCHEMA theirs", "CREATE TABLE theirs.acted (at timestamptz DEFAULT now())", path)
+    alter(postgresql, *(one for kind in kinds for one in fits_better(*kind)))
+    with open_ledger(postgresql) as ledger:
+        run = write(ledger, *singles(2))
+        record(ledger, claim(ledger, run), ACCEPTED)
+        counter = ledger.calls(RATE_KEY, rate=RATE, process=ME, clock=REAL)
+        counter.permit(wanted=0, counted=dict.fromkeys(counter.permit(wanted=1, counted={}).numbers, 1.0))
+    with engine_of(postgresql) as us:
+        assert verify(us) == ()
+    with (
+        psycopg.connect(postgresql.replace("+psycopg", "")) as busy,
+        engine_of(postgresql, server(frozen_for=0.6)) as us,
+    ):
+        busy.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCKS, int(Lock.LEDGER)))
+        assert Counter(us, []).count() > 0
+        with pytest.raises(psycopg.OperationalError):
+            busy.execute("SELECT 1")
+    assert rows(postgresql, "SELECT * FROM theirs.acted") == []
 
 
 def test_a_clock_that_was_set_between_two_runs_is_noticed_by_what_the_machine_remembers(

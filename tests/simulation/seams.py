@@ -36,6 +36,7 @@ from batch.ledger.postgresql import SERVER, Server
 from batch.ledger.sessions import BEGUN, Begun
 from batch.ledger.shared_clock import Reading
 from batch.tenant.status import StatusList
+from tests.postgresql import instead_of
 from tests.simulation.network import SimulatedTransport
 from tests.simulation.process import BEGIN, KilledError
 from tests.simulation.statements import ShortWay, let_wait
@@ -220,13 +221,10 @@ class SharedDisk(Server):
 def clock_of_database(name: str) -> Iterator[str]:
     """The statements that put the simulation's clock in the place of a database's."""
     for function, setting in (("clock_timestamp", "now"), ("pg_postmaster_start_time", "started")):
-        yield (
-            f"CREATE FUNCTION public.{function}() RETURNS timestamptz LANGUAGE sql AS "
-            f"$$ SELECT current_setting('simulation.{setting}')::timestamptz $$"
-        )
+        shown = f"current_setting('simulation.{setting}')::timestamptz"
+        yield from instead_of(f"{function}()", "timestamptz", shown)
         # For those who look at it once the history is over.
         yield f"ALTER DATABASE {name} SET simulation.{setting} = '{BEGIN.isoformat()}'"
-    yield f"ALTER DATABASE {name} SET search_path = public, pg_catalog"
 
 
 class SharedDatabase(Server):
