@@ -5,7 +5,7 @@ A check is a warning if submitting may still work, and a failure if submitting w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,12 +57,14 @@ class DoctorCheck:
         result: The result.
         message: What was found, for people.
         to_do: What to do about it; empty if nothing.
+        facts: More keys of the JSON, beside the list of checks.
     """
 
     name: str
     result: CheckResult
     message: str
     to_do: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def _ok(name: str, message: str) -> DoctorCheck:
@@ -158,7 +160,7 @@ def _check_issued(claims: TokenClaims) -> DoctorCheck:
 
 def _check_user(claims: TokenClaims) -> DoctorCheck:
     if claims.user:
-        return _ok("user", f"{claims.user}.")
+        return _ok("user", f"{claims.user}, who will be the requester.")
     return warning(
         "user",
         "The token does not name its user.",
@@ -341,12 +343,14 @@ def describe_checks(checks: Iterable[DoctorCheck]) -> Iterator[str]:
 
 def checks_as_json(checks: Iterable[DoctorCheck]) -> dict[str, Any]:
     """The checks for scripts."""
+    made = list(checks)
     listed = [
         {"check": check.name, "verdict": check.result.value, "said": check.message, "to_do": check.to_do}
-        for check in checks
+        for check in made
     ]
-    results = [check["verdict"] for check in listed]
-    return {"checks": listed, **{result.value: results.count(result.value) for result in CheckResult}}
+    results = [check.result for check in made]
+    counted = {result.value: results.count(result) for result in CheckResult}
+    return {"checks": listed, **counted, **{name: fact for check in made for name, fact in check.facts.items()}}
 
 
 def doctor_exit_code(checks: Iterable[DoctorCheck]) -> int:

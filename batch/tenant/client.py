@@ -14,6 +14,7 @@ from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import Reader
 from batch.tenant.sockets import close
 from batch.tenant.status import StatusList
+from batch.tenant.tenant_settings import SettingsClient
 from batch.tenant.token import Token
 from batch.tenant.wire import fetch, http_client
 
@@ -54,6 +55,7 @@ class Tenant:
         statuses: Its status list.
         holdings: Its search index, for the access items that people hold.
         cancel_client: Cancels access requests.
+        settings: What holds for all of its requests.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Tenant:
         self.statuses = StatusList(self.reader, dialect, clock=clock.now)
         self.holdings = SearchIndex(self.reader, dialect)
         self.cancel_client = CancelClient(self.reader, dialect)
+        self.settings = SettingsClient(self.reader, dialect)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""

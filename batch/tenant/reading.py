@@ -52,11 +52,13 @@ class Reply:
         answer: Status and message.
         rows: The rows of a list; none for any other answer.
         headers: The answer's headers.
+        document: The whole body, if it is JSON and arrived as a whole; else None.
     """
 
     answer: Answer
     rows: tuple[Any, ...]
     headers: Mapping[str, str]
+    document: Any = None
 
     @property
     def total(self) -> int | None:
@@ -151,7 +153,7 @@ class Reader:
             unusable = _why_unusable(exchange.document, limit) if is_list else ""
             if answer.status in _FINAL | settling and not unusable:
                 rows = tuple(exchange.document) if is_list else ()
-                return Reply(answer=answer, rows=rows, headers=exchange.headers)
+                return Reply(answer=answer, rows=rows, headers=exchange.headers, document=exchange.document)
             decision = retries.decide(answer, now=self._now(), jitter=self._jitter(), new_token=bool(refused))
             reason = unusable or decision.reason
             match decision.then:

@@ -1,0 +1,188 @@
+"""What holds for every request at a tenant, for people and scripts: requester, configuration, triggers, approvals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from batch.api.dialects import ADMIN_LEVEL
+from batch.api.tenant_settings import PROPOSED, TRIGGER_RATE, WAITING_TRIGGERS, AccessRequestConfig, Unshown
+from batch.report.doctor_checks import CheckResult, DoctorCheck, warning
+from batch.report.screen import duration
+from batch.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.api.dialects import Dialect, Rate
+    from batch.api.tenant_settings import Requester, Subscription, TenantSettings
+    from batch.status.approvals_ahead import ApprovalsAhead
+
+_SIZED: Final = (
+    f"the vendor sizes such a trigger for 1 to {TRIGGER_RATE.requests} access requests per {TRIGGER_RATE.seconds:g} s"
+)
+_NO_CONFIG: Final = "The tenant does not show its configuration of access requests"
+_NO_TRIGGERS: Final = "The tenant does not show whether event triggers wait for answers about access requests"
+_BY_ADMIN: Final = f"Have a user with the level {ADMIN_LEVEL} make the token."
+
+
+def describe_settings(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rate, requests: int) -> Iterator[str]:
+    """What a plan's reader should know before it is sent.
+
+    Args:
+        settings: The tenant's.
+        ahead: What the plan asks of approvers.
+        rate: The limit in use.
+        requests: How many requests the plan has.
+    """
+    requester, config = settings.requester, settings.config
+    if who := _who(requester):
+        level = f", {', '.join(requester.levels)}" if requester.levels else ""
+        mine = f"; {_of(ahead.for_requester, ahead.changes)} for the same person" if ahead.for_requester else ""
+        yield f"Requester: {who}{level}{mine}."
+    if isinstance(config, AccessRequestConfig) and (allowed := _allowed(config)):
+        yield f"The tenant's configuration: {' '.join(allowed)}"
+    if not isinstance(settings.subscriptions, Unshown) and settings.subscriptions:
+        least = duration(max(0, requests - 1) * TRIGGER_RATE.seconds / TRIGGER_RATE.requests)
+        takes = f"with which {count(requests, 'request')} {_take(requests)} at least {least}"
+        slower = f": consider --rate {PROPOSED}, {takes}" if _is_above(rate) else ", which your --rate keeps to"
+        yield f"{_waiting(settings.subscriptions)} {_SIZED[:1].upper()}{_SIZED[1:]}{slower}."
+    yield from _approvals(ahead, config if isinstance(config, AccessRequestConfig) else AccessRequestConfig())
+
+
+def describe_unshown(settings: TenantSettings, dialect: Dialect) -> Iterator[str]:
+    """What the tenant does not show of its settings, why, and what the token lacks."""
+    for what, answer, scopes in (
+        (_NO_CONFIG, settings.config, dialect.access_request_config_scopes),
+        (_NO_TRIGGERS, settings.subscriptions, dialect.trigger_subscriptions_scopes),
+    ):
+        if isinstance(answer, Unshown):
+            takes = f": that takes the scope {scopes[0]}" if answer.forbidden else ""
+            yield f"{what} ({answer.why.rstrip('.')}){takes}."
+
+
+def check_settings(settings: TenantSettings, rate: Rate, dialect: Dialect) -> tuple[DoctorCheck, DoctorCheck]:
+    """The checks of a tenant's settings: its configuration, and its triggers.
+
+    Args:
+        settings: The tenant's.
+        rate: The limit in use.
+        dialect: The API version.
+    """
+    config, subscriptions = settings.config, settings.subscriptions
+    allowed = (
+        _not_shown("config", _NO_CONFIG, config, dialect.access_request_config_scopes)
+        if isinstance(config, Unshown)
+        else _check_config(config, settings.requester)
+    )
+    return (
+        replace(allowed, facts=settings.as_json()),
+        _not_shown("triggers", _NO_TRIGGERS, subscriptions, dialect.trigger_subscriptions_scopes)
+        if isinstance(subscriptions, Unshown)
+        else _check_triggers(subscriptions, rate),
+    )
+
+
+def _not_shown(name: str, what: str, answer: Unshown, scopes: tuple[str, ...]) -> DoctorCheck:
+    to_do = f"Give the token the scope {scopes[0]}, or leave it: submitting works without."
+    reason = answer.why.rstrip(".")
+    return warning(name, f"{what}: {reason}.", to_do if answer.forbidden else "Nothing: submitting works without it.")
+
+
+def _check_config(config: AccessRequestConfig, requester: Requester) -> DoctorCheck:
+    message = " ".join(_allowed(config)) or "The tenant shows no setting that concerns requests."
+    is_other_user = bool(requester.levels) and not requester.is_admin
+    if is_other_user and (config.external_approvals or config.for_anyone is False):
+        return warning("config", message, _BY_ADMIN)
+    if config.entitlements is False:
+        return warning("config", message, "Leave entitlements out of your files, or have an administrator allow them.")
+    return DoctorCheck(name="config", result=CheckResult.OK, message=message)
+
+
+def _check_triggers(subscriptions: tuple[Subscription, ...], rate: Rate) -> DoctorCheck:
+    if not subscriptions:
+        message = "No event trigger waits for an answer about access requests."
+        return DoctorCheck(name="triggers", result=CheckResult.OK, message=message)
+    message = f"{_waiting(subscriptions)} {_SIZED[:1].upper()}{_SIZED[1:]}."
+    if _is_above(rate):
+        return warning("triggers", message, f"Consider --rate {PROPOSED} (`access-batch help rate-limit`).")
+    return DoctorCheck(name="triggers", result=CheckResult.OK, message=message)
+
+
+def _who(requester: Requester) -> str:
+    return f"{requester.name} ({requester.id})" if requester.name and requester.id else requester.name or requester.id
+
+
+def _allowed(config: AccessRequestConfig) -> list[str]:
+    """What a configuration allows and demands, as sentences; nothing about what it does not say."""
+    sentences = []
+    if config.for_anyone:
+        sentences.append("Everybody may request for themselves and for others.")
+    elif config.for_anyone is False:
+        managers = " managers for their direct reports," if config.for_reports else ""
+        sentences.append(f"Everybody may request for themselves,{managers} only administrators for all others.")
+    if config.entitlements is False:
+        sentences.append("Entitlements can't be requested.")
+    if config.external_approvals:
+        sentences.append("An external system decides on requests, and only administrators may make them.")
+    if config.auto_approval:
+        sentences.append("A change is approved at once if its requester would have to approve it.")
+    if config.reauthorization:
+        sentences.append("Items that ask for reauthorization get it.")
+    return sentences
+
+
+def _waiting(subscriptions: tuple[Subscription, ...]) -> str:
+    named = [
+        f"{WAITING_TRIGGERS[one.trigger]}{f' ({one.name})' if one.name else ''}{', for some of them' * one.filtered}"
+        for one in subscriptions
+    ]
+    waits = "waits" if len(named) == 1 else "wait"
+    return f"{count(len(named), 'event trigger')} {waits} for an answer about access requests: {'; '.join(named)}."
+
+
+def _is_above(rate: Rate) -> bool:
+    return rate.requests * TRIGGER_RATE.seconds > TRIGGER_RATE.requests * rate.seconds
+
+
+def _approvals(ahead: ApprovalsAhead, config: AccessRequestConfig) -> Iterator[str]:
+    if not ahead.changes:
+        return
+    unknown, needed = ahead.unknown, ahead.changes - ahead.unneeded - ahead.unknown
+    parts = []
+    if needed:
+        parts.append(f"{'at least ' if unknown else ''}{count(ahead.known, 'approval')} of {count(needed, 'change')}")
+    if unknown:
+        other = "other " if unknown < ahead.changes else ""
+        each = "" if unknown == 1 else ", each on its own,"
+        steps = "once for each step that the item's approval has, if any"
+        parts.append(f"{count(unknown, f'{other}change')} to approve{each} {steps}")
+    if ahead.unneeded:
+        parts.append(f"{count(ahead.unneeded, 'change')} without approval")
+    yield (
+        f"Approvals: {'; '.join(parts)}. Packing makes fewer requests, and not fewer approvals; which of them send "
+        "e-mail depends on the tenant's templates."
+    )
+    if ahead.by_requester:
+        theirs = {
+            True: "approved at once, by the tenant's configuration",
+            False: "passed on to an administrator",
+            None: "passed on to an administrator, or approved at once if the tenant is set so",
+        }[config.auto_approval]
+        is_are = "is" if ahead.by_requester == 1 else "are"
+        yield (
+            f"At least {count(ahead.by_requester, 'approval')} would be the requester's own, as the item's owner, and "
+            f"{is_are} {theirs}."
+        )
+
+
+def _of(part: int, whole: int) -> str:
+    return f"all {count(whole, 'change')} are" if part == whole > 1 else f"{count(part, 'change')} {_are(part)}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _take(number: int) -> str:
+    return "takes" if number == 1 else "take"
