@@ -153,6 +153,8 @@ class Paths:
         pending_approvals: Path of `GET …/access-request-approvals/pending`.
         access_request_config: Path of `GET …/access-request-config`.
         trigger_subscriptions: Path of `GET …/trigger-subscriptions`; v3 has none and uses beta's.
+        accounts_selection: Path of `POST …/access-requests/accounts-selection`, which is experimental; empty if this
+            version has none.
     """
 
     submit: str
@@ -168,6 +170,7 @@ class Paths:
     pending_approvals: str
     access_request_config: str
     trigger_subscriptions: str
+    accounts_selection: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +184,9 @@ class Dialect:
             and `requestedItems`. Only v1's schema allows it.
         start_date: Whether a grant may carry `startDate`.
         entitlement_remove_date: Whether an entitlement may carry `removeDate`.
+        revoke_account: Whether a revoke may name an account: `assignmentId` of a role, `nativeIdentity` of an
+            entitlement. A grant names one by `accountSelection`, in the nested form only.
+        forms: Whether a grant may carry `formInstanceId`.
         limits: Limits of one request.
         rate: The documented rate limit, per client id and API version.
         submit_scopes: Any one of these scopes lets a token submit; messages recommend the first.
@@ -193,10 +199,11 @@ class Dialect:
         roles_scopes: The same, to list roles.
         access_profiles_scopes: The same, to list access profiles.
         entitlements_scopes: The same, to list entitlements.
-        approvals_scopes: The same, to list pending approvals.
+        pending_approvals_scopes: The same, to list pending approvals.
         approvals_by_request: Whether the list of pending approvals can be filtered by access request.
         access_request_config_scopes: The same, to read the configuration of access requests.
         trigger_subscriptions_scopes: The same, to list the subscriptions to event triggers.
+        accounts_selection_scopes: The same, to ask for the accounts that a request may choose from.
         people_filters: Fields that filter the list of people.
         support_ends: First day without the vendor's support; None if no end is announced.
         stops: When this version stops, in words; empty if no end is announced.
@@ -207,6 +214,8 @@ class Dialect:
     nested: bool = False
     start_date: bool = False
     entitlement_remove_date: bool = False
+    revoke_account: bool = False
+    forms: bool = False
     limits: Limits = field(default_factory=Limits)
     rate: Rate = field(default_factory=Rate)
     submit_scopes: tuple[str, ...] = ("idn:access-request:manage", "idn:access-request-self:manage")
@@ -224,13 +233,14 @@ class Dialect:
     )
     access_profiles_scopes: tuple[str, ...] = ("idn:access-profile:read",)
     entitlements_scopes: tuple[str, ...] = ("idn:entitlement:read", "idn:entitlement:manage")
-    approvals_scopes: tuple[str, ...] = ("idn:access-request-approvals:read",)
+    pending_approvals_scopes: tuple[str, ...] = ("idn:access-request-approvals:read",)
     approvals_by_request: bool = True
     access_request_config_scopes: tuple[str, ...] = ("idn:access-request-config:read",)
     trigger_subscriptions_scopes: tuple[str, ...] = (
         "sp:trigger-service-subscriptions:read",
         "sp:trigger-service-subscriptions:manage",
     )
+    accounts_selection_scopes: tuple[str, ...] = ("idn:access-request:create",)
     people_filters: tuple[str, ...] = ("alias", "email", "name")
     support_ends: date | None = None
     stops: str = ""
@@ -274,6 +284,7 @@ def _paths(version: str) -> Paths:
         pending_approvals=f"/{version}/access-request-approvals/pending",
         access_request_config=f"/{version}/access-request-config",
         trigger_subscriptions=f"/{version}/trigger-subscriptions",
+        accounts_selection=f"/{version}/access-requests/accounts-selection",
     )
 
 
@@ -289,6 +300,7 @@ def _later(version: str, paths: Paths) -> Dialect:
         paths=paths,
         start_date=True,
         entitlement_remove_date=True,
+        revoke_account=True,
         support_ends=_SUPPORT_ENDS,
         stops=_STOPS,
     )
@@ -298,7 +310,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
     {
         "beta": Dialect(
             name="beta",
-            paths=replace(_paths("beta"), search="/v3/search", bulk_cancel=""),
+            paths=replace(_paths("beta"), search="/v3/search", bulk_cancel="", accounts_selection=""),
             approvals_by_request=False,
             # Beta's documents list the other two since 2024.
             submit_scopes=(
@@ -319,13 +331,18 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                     people="/v3/public-identities",
                     entitlements="/beta/entitlements",
                     trigger_subscriptions="/beta/trigger-subscriptions",
+                    accounts_selection="",
                 ),
             ),
             # Public identities have names but no filter for them.
             people_scopes=("sp:scopes:default",),
             people_filters=("alias", "email"),
         ),
-        **{version: _later(version, _paths(version)) for version in ("v2024", "v2025", "v2026")},
+        **{
+            version: replace(_later(version, _paths(version)), accounts_selection_scopes=("idn:access-request:manage",))
+            for version in ("v2024", "v2025")
+        },
+        "v2026": _later("v2026", _paths("v2026")),
         "v1": Dialect(
             name="v1",
             paths=Paths(
@@ -343,10 +360,13 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 # The vendor has deprecated /access-request-config/v1 in favour of it.
                 access_request_config="/access-request-config/v2",
                 trigger_subscriptions="/trigger-subscriptions/v1",
+                accounts_selection="/access-requests/v1/accounts-selection",
             ),
             nested=True,
             start_date=True,
             entitlement_remove_date=True,
+            revoke_account=True,
+            forms=True,
         ),
     }
 )

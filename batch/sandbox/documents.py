@@ -1,7 +1,7 @@
-"""People and items as the API writes them: the search's identity documents, and the entries of the lists.
+"""People as the API writes them: the search's identity documents, and the entries of the lists of people.
 
-Source: `IdentityDocument`, `Identity`, `PublicIdentity`, `Role`, `AccessProfile` and `Entitlement` of the vendor's
-documents. Fields that the sandbox has no value for are omitted.
+Source: `IdentityDocument`, `Identity` and `PublicIdentity` of the vendor's documents. Fields that the sandbox has no
+value for are omitted.
 """
 
 from __future__ import annotations
@@ -9,25 +9,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType
-from batch.sandbox.directory import made_up_item_name
 from batch.sandbox.holdings import ALWAYS
 from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from batch.sandbox.directory import AccessItem, Person, Source
-    from batch.sandbox.holdings import ItemKey
+    from batch.sandbox.directory import AccessItem, Account, Known, Person
 
-NESTED_PARTS: Final = ("access",)
+NESTED_PARTS: Final = ("access", "accounts")
 """Fields that an identity document omits if `includeNested` is false."""
 
-_CREATED: Final = instant(ALWAYS)
+CREATED: Final = instant(ALWAYS)
+"""When everything in the directory was created, and last changed."""
+
+_PROFILE: Final = {"id": "5a4d0b0c5e7f4a1cb0c5000000000010", "name": "Employees"}
+"""The one identity profile."""
 
 
-def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def identity_document(person: Person, access: Sequence[Mapping[str, Any]], known: Known) -> dict[str, Any]:
     """A person as the search shows them, with their access as `access_entry` writes it."""
     types = [entry["type"] for entry in access]
+    manager = known.described(person.manager) if person.manager else None
+    accounts = known.accounts(person)
     return {
         "id": person.id,
         "name": person.alias,
@@ -36,11 +40,18 @@ def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> di
         "lastName": person.last_name,
         "email": person.email,
         "employeeNumber": person.employee_number,
-        "created": _CREATED,
-        "inactive": False,
-        "protected": False,
-        "status": "ACTIVE",
-        "attributes": _attributes(person) | {"email": person.email, "cloudLifecycleState": "active"},
+        "created": CREATED,
+        "inactive": person.inactive,
+        "protected": person.protected,
+        "status": person.status,
+        "manager": None
+        if manager is None
+        else {"id": manager.id, "name": manager.alias, "displayName": manager.display_name},
+        "isManager": known.is_manager(person.id),
+        "identityProfile": _PROFILE,
+        "attributes": _attributes(person) | {"email": person.email, "cloudLifecycleState": person.lifecycle_state},
+        "accounts": [_account(account) for account in accounts],
+        "accountCount": len(accounts),
         "access": list(access),
         "accessCount": len(access),
         "accessProfileCount": types.count(ItemType.ACCESS_PROFILE),
@@ -53,92 +64,49 @@ def identity_document(person: Person, access: Sequence[Mapping[str, Any]]) -> di
     }
 
 
-def access_entry(key: ItemKey, item: AccessItem | None) -> dict[str, Any]:
-    """One item of a person's access; `item` is None if it is not in the directory."""
-    item_type, item_id = key
-    name = made_up_item_name(item_type, item_id) if item is None else item.name
-    entry: dict[str, Any] = {"id": item_id, "name": name, "displayName": name, "type": item_type, "disabled": False}
-    if item_type is not ItemType.ENTITLEMENT:
-        entry["revocable"] = True
-    if item is None:
-        return entry
-    if item_type is ItemType.ENTITLEMENT:
-        entry |= {"attribute": item.attribute, "value": item.value, "privileged": False, "standalone": True}
-    if item_type is not ItemType.ROLE and item.source is not None:
+def access_entry(item: AccessItem, *, revocable: bool) -> dict[str, Any]:
+    """One item of a person's access; `revocable` unless it is held through a role or a lifecycle state."""
+    entry: dict[str, Any] = {"id": item.id, "name": item.name, "displayName": item.name, "type": item.type}
+    if item.type is ItemType.ENTITLEMENT:
+        entry |= {"attribute": item.attribute, "value": item.value, "privileged": False, "standalone": revocable}
+    else:
+        entry |= {"disabled": not item.enabled, "revocable": revocable}
+    if item.source is not None:
         entry["source"] = {"id": item.source.id, "name": item.source.name}
     owner = item.owner
     return entry | {"owner": {"id": owner.id, "name": owner.alias, "displayName": owner.display_name}}
 
 
-def identity(person: Person) -> dict[str, object]:
+def identity(person: Person, known: Known) -> dict[str, object]:
     """A person as `GET …/identities` shows them."""
     return {
         "id": person.id,
         "name": person.display_name,
-        "created": _CREATED,
-        "modified": _CREATED,
+        "created": CREATED,
+        "modified": CREATED,
         "alias": person.alias,
         "emailAddress": person.email,
         "processingState": None,
-        "identityStatus": "ACTIVE",
-        "managerRef": None,
-        "isManager": False,
-        "lastRefresh": _CREATED,
+        "identityStatus": person.status,
+        "managerRef": _manager(person, known),
+        "isManager": known.is_manager(person.id),
+        "lastRefresh": CREATED,
         "attributes": _attributes(person),
-        "lifecycleState": {"stateName": "active", "manuallyUpdated": False},
+        "lifecycleState": {"stateName": person.lifecycle_state, "manuallyUpdated": False},
     }
 
 
-def public_identity(person: Person) -> dict[str, object]:
+def public_identity(person: Person, known: Known) -> dict[str, object]:
     """A person as `GET …/public-identities` shows them."""
     return {
         "id": person.id,
         "name": person.display_name,
         "alias": person.alias,
         "email": person.email,
-        "status": "Active",
-        "identityState": "ACTIVE",
-        "manager": None,
+        "status": person.lifecycle_state.title(),
+        "identityState": "INACTIVE_LONG_TERM" if person.inactive else "ACTIVE",
+        "manager": _manager(person, known),
         "attributes": [{"key": "department", "name": "Department", "value": person.department}],
-    }
-
-
-def role(item: AccessItem) -> dict[str, object]:
-    """A role as `GET …/roles` shows it."""
-    return _item(item) | {
-        "accessProfiles": [],
-        "entitlements": [],
-        "membership": None,
-        "enabled": True,
-        "requestable": item.requestable,
-        "segments": None,
-        "dimensional": False,
-    }
-
-
-def access_profile(item: AccessItem) -> dict[str, object]:
-    """An access profile as `GET …/access-profiles` shows it."""
-    return _item(item) | {
-        "enabled": True,
-        "requestable": item.requestable,
-        "entitlements": [],
-        "segments": None,
-        "source": _source(item.source),
-    }
-
-
-def entitlement(item: AccessItem) -> dict[str, object]:
-    """An entitlement as `GET …/entitlements` shows it."""
-    return _item(item) | {
-        "attribute": item.attribute,
-        "value": item.value,
-        "sourceSchemaObjectType": "group",
-        "cloudGoverned": False,
-        "requestable": item.requestable,
-        "source": _source(item.source),
-        "attributes": {},
-        "segments": None,
-        "directPermissions": [],
     }
 
 
@@ -173,16 +141,19 @@ def _attributes(person: Person) -> dict[str, object]:
     }
 
 
-def _item(item: AccessItem) -> dict[str, object]:
+def _manager(person: Person, known: Known) -> dict[str, object] | None:
+    return known.person(person.manager).as_json() if person.manager else None
+
+
+def _account(account: Account) -> dict[str, object]:
     return {
-        "id": item.id,
-        "name": item.name,
-        "description": None,
-        "created": _CREATED,
-        "modified": _CREATED,
-        "owner": {"type": "IDENTITY", "id": item.owner.id, "name": item.owner.display_name},
+        "id": account.id,
+        "name": account.name,
+        "accountId": account.native_identity,
+        "source": {"id": account.source.id, "name": account.source.name, "type": "DelimitedFile"},
+        "disabled": False,
+        "locked": False,
+        "privileged": False,
+        "manuallyCorrelated": False,
+        "created": CREATED,
     }
-
-
-def _source(source: Source | None) -> dict[str, object] | None:
-    return None if source is None else {"type": "SOURCE", "id": source.id, "name": source.name}

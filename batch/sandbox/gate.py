@@ -139,9 +139,10 @@ def endpoints(name: str) -> Iterator[tuple[str, Dialect]]:
     Args:
         name: The endpoint's name in `batch.api.dialects.Paths`.
     """
-    for path in dict.fromkeys(getattr(dialect.paths, name) for dialect in DIALECTS.values()):
-        if path:
-            yield path, next(dialect for dialect in DIALECTS.values() if dialect.name in path.split("/"))
+    paths = dict.fromkeys(getattr(dialect.paths, name) for dialect in DIALECTS.values())
+    for path in filter(None, paths):
+        sharing = [dialect for dialect in DIALECTS.values() if getattr(dialect.paths, name) == path]
+        yield path, next((dialect for dialect in DIALECTS.values() if dialect.name in path.split("/")), sharing[0])
 
 
 def response(answer: Answer) -> Response:

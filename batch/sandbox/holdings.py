@@ -24,10 +24,17 @@ ItemKey = tuple[ItemType, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holding:
-    """A period of access; `until` is None if it has no end."""
+    """A period of access.
+
+    Attributes:
+        since: Its start.
+        until: Its end; None for no end.
+        revocable: Whether a request can revoke it: not if a role or a lifecycle state gives it.
+    """
 
     since: datetime
     until: datetime | None = None
+    revocable: bool = True
 
 
 class Holdings:
@@ -35,18 +42,20 @@ class Holdings:
 
     Args:
         held: Access from the start.
+        birthright: The part of it that no request can revoke.
         rows: The requests. Their completion grants and revokes access.
     """
 
-    def __init__(self, held: Iterable[Held], rows: Rows) -> None:
+    def __init__(self, held: Iterable[Held], rows: Rows, birthright: frozenset[Held] = frozenset()) -> None:
         self._without_request: defaultdict[str, list[tuple[ItemKey, Holding]]] = defaultdict(list)
         self._rows = rows
-        for identity, item_type, item_id in held:
-            self.hold(identity, (item_type, item_id), since=ALWAYS)
+        for access in held:
+            identity, item_type, item_id = access
+            self.hold(identity, (item_type, item_id), Holding(since=ALWAYS, revocable=access not in birthright))
 
-    def hold(self, identity: str, item: ItemKey, *, since: datetime, until: datetime | None = None) -> None:
+    def hold(self, identity: str, item: ItemKey, holding: Holding) -> None:
         """Give an identity an item without a request."""
-        self._without_request[identity].append((item, Holding(since=since, until=until)))
+        self._without_request[identity].append((item, holding))
 
     def has(self, identity: str) -> bool:
         """Whether an identity has ever held an item or has any request."""

@@ -81,6 +81,7 @@ class Handling:
         provisioning_seconds: Seconds from approval to the end; None for never.
         rejected: Share of changes that are rejected, 0 to 1.
         failed: Share of approved changes whose provisioning fails, 0 to 1.
+        forwarded: Share of approvals, 0 to 1, that their owner forwards to another person.
         seed: Selects these changes. With one seed, the same change always ends in the same way.
     """
 
@@ -88,12 +89,17 @@ class Handling:
     provisioning_seconds: float | None = None
     rejected: float = 0.0
     failed: float = 0.0
+    forwarded: float = 0.0
     seed: int = 0
 
-    def lifecycle(self, change: AcceptedChange, created: datetime) -> Lifecycle:
+    def forwards(self, change: AcceptedChange) -> bool:
+        """Whether the approval of a change is forwarded."""
+        return self.forwarded > 0 and self._chance("forward", change) < self.forwarded
+
+    def lifecycle(self, change: AcceptedChange, created: datetime, *, needs_approval: bool = True) -> Lifecycle:
         """The lifecycle of a change accepted at `created`, without interventions."""
-        decided = _later(created, self.approval_seconds)
-        if self.rejected > 0 and self._chance("approval", change) < self.rejected:
+        decided = _later(created, self.approval_seconds if needs_approval else 0)
+        if needs_approval and self.rejected > 0 and self._chance("approval", change) < self.rejected:
             return Lifecycle(created=created, decided=decided, ended=decided, outcome=REJECTED)
         failed = self.failed > 0 and self._chance("provisioning", change) < self.failed
         ended = _later(decided, self.provisioning_seconds)

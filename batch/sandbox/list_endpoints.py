@@ -1,8 +1,8 @@
-"""The lists of people and items (`GET …/identities`, `…/roles`, …), with their filters and pages.
+"""The lists of people, items and subscriptions (`GET …/identities`, `…/roles`, …), with their filters and pages.
 
-Source: the operations `listIdentities`, `getPublicIdentities`, `listRoles`, `listAccessProfiles` and `listEntitlements`
-of the vendor's documents, which give each list's fields and operators. Names of people are compared without case,
-everything else with case.
+Source: the operations `listIdentities`, `getPublicIdentities`, `listRoles`, `listAccessProfiles`, `listEntitlements`
+and `listSubscriptions` of the vendor's documents, which give each list's fields and operators. Names of people are
+compared without case, everything else with case.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from batch.api.dialects import PAGE_LIMIT, ROLES_PAGE_LIMIT, ItemType
-from batch.sandbox import documents
+from batch.api.dialects import DIALECTS, PAGE_LIMIT, ROLES_PAGE_LIMIT, Dialect, ItemType
+from batch.sandbox import documents, item_documents
 from batch.sandbox.answers import Answer, BadQueryError, page_of, problem
+from batch.sandbox.configuration import TriggerSubscription
 from batch.sandbox.directory import AccessItem, Person
 from batch.sandbox.filter_ast import Term, found_by
 from batch.sandbox.filters import read_filter
@@ -22,9 +23,9 @@ from batch.sandbox.filters import read_filter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from batch.sandbox.directory import Directory, Known
+    from batch.sandbox.directory import Known
 
-_Entry = TypeVar("_Entry", bound=Person | AccessItem)
+_Entry = TypeVar("_Entry", bound=Person | AccessItem | TriggerSubscription)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +37,14 @@ class Column(Generic[_Entry]):
         operators: Operators that filters accept for it.
         ignores_case: Whether values are compared without case.
         misses_plus: Whether values with a plus sign are never found. Source: the vendor's documents.
+        changes: Whether it may change, so that no index can be kept.
     """
 
     read: Callable[[_Entry], str]
     operators: frozenset[str]
     ignores_case: bool = False
     misses_plus: bool = False
+    changes: bool = False
 
     def key(self, value: str) -> str:
         """A value as it is compared."""
@@ -54,7 +57,8 @@ class ListEndpoint(Generic[_Entry]):
     Args:
         entries: All entries, in order.
         columns: Its fields; `id` must be one.
-        as_json: Writes an entry.
+        as_json: Writes an entry as an API version has it.
+        now: An entry as it is now: its rules may have changed.
         page_limit: Most entries of one page.
         unlisted: Makes an entry for an id that exists without being listed; None if the id does not exist.
     """
@@ -63,31 +67,33 @@ class ListEndpoint(Generic[_Entry]):
         self,
         entries: Sequence[_Entry],
         columns: Mapping[str, Column[_Entry]],
-        as_json: Callable[[_Entry], object],
+        as_json: Callable[[_Entry, Dialect], object],
         *,
+        now: Callable[[_Entry], _Entry] = lambda entry: entry,
         page_limit: int = PAGE_LIMIT,
         unlisted: Callable[[str], _Entry | None] = lambda _id: None,
     ) -> None:
         self._entries = entries
         self._columns = columns
         self._as_json = as_json
+        self._now = now
         self._page_limit = page_limit
         self._unlisted = unlisted
         self._by_id = {entry.id: entry for entry in entries}
         self._position = {entry.id: position for position, entry in enumerate(entries)}
         self._everything = frozenset(self._position)
-        self._indexes: dict[str, defaultdict[str, set[str]]] = {name: defaultdict(set) for name in columns}
-        for name, column in columns.items():
-            for entry in entries:
-                self._indexes[name][column.key(column.read(entry))].add(entry.id)
+        self._indexes = {name: self._index(column) for name, column in columns.items() if not column.changes}
 
-    def answer(self, query: Mapping[str, str], *, filter_limit: int, tracking_id: str) -> Answer:
+    def answer(
+        self, query: Mapping[str, str], *, filter_limit: int, tracking_id: str, dialect: Dialect = DIALECTS["v1"]
+    ) -> Answer:
         """One page.
 
         Args:
             query: The query parameters: `filters`, `sorters`, `limit`, `offset`, `count`.
             filter_limit: Most characters of a filter.
             tracking_id: For a 400.
+            dialect: The API version that was asked.
 
         Returns:
             200 with a JSON array, and `X-Total-Count` if `count=true`; or 400 with the cause.
@@ -95,7 +101,8 @@ class ListEndpoint(Generic[_Entry]):
         try:
             page = page_of(query, limit=self._page_limit)
             entries = self._found(query["filters"], filter_limit) if query.get("filters") else self._entries
-            return page.cut(self._sorted(entries, query.get("sorters", "")), self._as_json)
+            entries = self._sorted(entries, query.get("sorters", ""))
+            return page.cut(entries, lambda entry: self._as_json(self._now(entry), dialect))
         except BadQueryError as bad:
             return problem(HTTPStatus.BAD_REQUEST, str(bad), tracking_id=tracking_id)
 
@@ -109,7 +116,7 @@ class ListEndpoint(Generic[_Entry]):
         column = self._columns.get(term.field)
         if column is None or term.operator not in column.operators:
             raise BadQueryError(f"filters does not know {term.field} {term.operator}.")
-        index = self._indexes[term.field]
+        index = self._index(column) if column.changes else self._indexes[term.field]
         values = [column.key(value) for value in term.values if not (column.misses_plus and "+" in value)]
         if term.operator == "sw":
             keys = [key for key in index if any(key.startswith(value) for value in values)]
@@ -117,6 +124,12 @@ class ListEndpoint(Generic[_Entry]):
             keys = [value for value in values if value in index]
         unlisted = (value for value in values if term.field == "id" and self._unlisted(value) is not None)
         return set(unlisted).union(*(index[key] for key in keys))
+
+    def _index(self, column: Column[_Entry]) -> defaultdict[str, set[str]]:
+        index: defaultdict[str, set[str]] = defaultdict(set)
+        for entry in self._entries:
+            index[column.key(column.read(self._now(entry) if column.changes else entry))].add(entry.id)
+        return index
 
     def _sorted(self, entries: Sequence[_Entry], sorters: str) -> Sequence[_Entry]:
         for sorter in reversed(sorters.split(",") if sorters else []):
@@ -140,22 +153,28 @@ def people_endpoint(known: Known, *, public: bool) -> ListEndpoint[Person]:
         "firstname": Column(read=lambda person: person.first_name, operators=eq_sw, ignores_case=True),
         "lastname": Column(read=lambda person: person.last_name, operators=eq_sw, ignores_case=True),
     }
-    as_json = documents.public_identity if public else documents.identity
-    return ListEndpoint(known.directory.people, columns, as_json, unlisted=known.unlisted)
+    write = documents.public_identity if public else documents.identity
+    return ListEndpoint(
+        known.directory.people,
+        columns,
+        lambda person, _dialect: write(person, known),
+        now=lambda person: known.described(person.id),
+        unlisted=known.unlisted,
+    )
 
 
-def roles_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
+def roles_endpoint(known: Known) -> ListEndpoint[AccessItem]:
     """The list of roles."""
-    return ListEndpoint(directory.of_type(ItemType.ROLE), _columns(), documents.role, page_limit=ROLES_PAGE_LIMIT)
+    return _items_endpoint(known, ItemType.ROLE, _columns(), item_documents.role, page_limit=ROLES_PAGE_LIMIT)
 
 
-def access_profiles_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
+def access_profiles_endpoint(known: Known) -> ListEndpoint[AccessItem]:
     """The list of access profiles."""
     columns = _columns(misses_plus=True) | {"source.id": _SOURCE_ID}
-    return ListEndpoint(directory.of_type(ItemType.ACCESS_PROFILE), columns, documents.access_profile)
+    return _items_endpoint(known, ItemType.ACCESS_PROFILE, columns, item_documents.access_profile)
 
 
-def entitlements_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
+def entitlements_endpoint(known: Known) -> ListEndpoint[AccessItem]:
     """The list of entitlements."""
     several = frozenset({"eq", "in", "sw"})
     columns: dict[str, Column[AccessItem]] = _columns(misses_plus=True) | {
@@ -164,7 +183,37 @@ def entitlements_endpoint(directory: Directory) -> ListEndpoint[AccessItem]:
         "attribute": Column(read=lambda item: item.attribute, operators=frozenset({"eq", "in"})),
         "source.id": _SOURCE_ID,
     }
-    return ListEndpoint(directory.of_type(ItemType.ENTITLEMENT), columns, documents.entitlement)
+    return _items_endpoint(known, ItemType.ENTITLEMENT, columns, item_documents.entitlement)
+
+
+def _items_endpoint(
+    known: Known,
+    item_type: ItemType,
+    columns: Mapping[str, Column[AccessItem]],
+    write: Callable[[AccessItem, Known, Dialect], object],
+    *,
+    page_limit: int = PAGE_LIMIT,
+) -> ListEndpoint[AccessItem]:
+    return ListEndpoint(
+        known.directory.of_type(item_type),
+        columns,
+        lambda item, dialect: write(item, known, dialect),
+        now=lambda item: known.item(item.id, item_type),
+        page_limit=page_limit,
+        unlisted=known.unlisted_of(item_type),
+    )
+
+
+def trigger_subscriptions_endpoint(subscriptions: Sequence[TriggerSubscription]) -> ListEndpoint[TriggerSubscription]:
+    """The list of subscriptions to event triggers."""
+    eq = frozenset({"eq"})
+    columns: dict[str, Column[TriggerSubscription]] = {
+        "id": Column(read=lambda subscription: subscription.id, operators=eq),
+        "triggerId": Column(read=lambda subscription: subscription.trigger_id, operators=eq),
+        "triggerName": Column(read=lambda subscription: subscription.trigger_name, operators=frozenset()),
+        "type": Column(read=lambda subscription: subscription.type, operators=eq),
+    }
+    return ListEndpoint(subscriptions, columns, lambda subscription, _dialect: subscription.as_json())
 
 
 _SOURCE_ID: Final[Column[AccessItem]] = Column(
@@ -178,5 +227,7 @@ def _columns(*, misses_plus: bool = False) -> dict[str, Column[AccessItem]]:
         "id": Column(read=lambda item: item.id, operators=frozenset({"eq", "in"})),
         "name": Column(read=lambda item: item.name, operators=frozenset({"eq", "sw"}), misses_plus=misses_plus),
         "owner.id": Column(read=lambda item: item.owner.id, operators=frozenset({"eq", "in"})),
-        "requestable": Column(read=lambda item: str(item.requestable).lower(), operators=frozenset({"eq"})),
+        "requestable": Column(
+            read=lambda item: str(item.requestable).lower(), operators=frozenset({"eq"}), changes=True
+        ),
     }

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _NAMESAKE_EVERY: Final = 40
 """One person in so many has the display name of the person before."""
 
+_REPORTS: Final = 10
+"""Most people with the same manager. The first person has none."""
+
 _FEWEST_ROLES: Final = 20
 _MOST_ROLES: Final = 400
 
@@ -115,6 +118,7 @@ def _people(count: int, seed: int) -> Iterator[Person]:
             employee_number=str(100_000 + number),
             display_name=f"{first}{middle} {last}",
             department=_DEPARTMENTS[number % len(_DEPARTMENTS)],
+            manager=_made_up_id(seed, "person", number // _REPORTS) if number else "",
         )
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.routing import Route
 
 from batch.api.dialects import EXPERIMENTAL_HEADER
+from batch.sandbox.answers import Answer
+from batch.sandbox.configuration import configuration
 from batch.sandbox.connection import end_silently
 from batch.sandbox.faults import Silence
 from batch.sandbox.gate import endpoints, response
@@ -17,7 +19,9 @@ from batch.sandbox.list_endpoints import (
     entitlements_endpoint,
     people_endpoint,
     roles_endpoint,
+    trigger_subscriptions_endpoint,
 )
+from batch.sandbox.pending_approvals import list_pending_approvals
 from batch.sandbox.search import IdentitySearch
 from batch.sandbox.status_list import ListRules, is_about_requester, list_statuses
 
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from batch.api.dialects import Dialect
-    from batch.sandbox.answers import Answer
     from batch.sandbox.faults import FaultPlan
     from batch.sandbox.gate import Gate
     from batch.sandbox.list_endpoints import ListEndpoint
@@ -54,6 +57,7 @@ class ApiRoutes:
         self._status_rules = ListRules(own_only=not settings.lists_others, understands_in=settings.understands_in)
         self._search = IdentitySearch(gate.tenant, body_limit=settings.search_body_limit)
         self._filter_limit = settings.filter_limit
+        self._settings = settings
 
     def routes(self) -> Iterator[Route]:
         """All routes."""
@@ -62,13 +66,18 @@ class ApiRoutes:
             yield Route(path, self._submit_endpoint(dialect), methods=["POST"])
         yield from gate.routes("status", "GET", self._status)
         yield from gate.routes("administration", "GET", self._administration)
+        yield from gate.routes("pending_approvals", "GET", self._pending_approvals)
+        yield from gate.routes("access_request_config", "GET", self._configuration)
+        subscriptions = trigger_subscriptions_endpoint(self._settings.trigger_subscriptions)
+        yield from gate.routes("trigger_subscriptions", "GET", self._listed(subscriptions))
+        yield from gate.routes("accounts_selection", "POST", self._accounts, as_user=True)
         yield from gate.routes("cancel", "POST", self._cancel, as_user=True)
         yield from gate.routes("bulk_cancel", "POST", self._cancel_in_bulk, as_user=True)
         yield from gate.routes("search", "POST", self._found)
         yield from gate.routes("people", "GET", self._people())
-        yield from gate.routes("roles", "GET", self._listed(roles_endpoint(known.directory)))
-        yield from gate.routes("access_profiles", "GET", self._listed(access_profiles_endpoint(known.directory)))
-        yield from gate.routes("entitlements", "GET", self._listed(entitlements_endpoint(known.directory)))
+        yield from gate.routes("roles", "GET", self._listed(roles_endpoint(known)))
+        yield from gate.routes("access_profiles", "GET", self._listed(access_profiles_endpoint(known)))
+        yield from gate.routes("entitlements", "GET", self._listed(entitlements_endpoint(known)))
 
     def _submit_endpoint(self, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         async def submit(request: Request) -> Response:
@@ -111,14 +120,40 @@ class ApiRoutes:
         return self._statuses(request, self._status_rules)
 
     async def _administration(self, request: Request, _dialect: Dialect) -> Answer:
-        if request.headers.get(EXPERIMENTAL_HEADER, "").lower() != "true":
-            text = f"The header {EXPERIMENTAL_HEADER} must be true to use this experimental API."
-            return self._gate.problem(HTTPStatus.BAD_REQUEST, text)
-        return self._statuses(request, ListRules(administration=True))
+        return self._without_header(request) or self._statuses(request, ListRules(administration=True))
+
+    def _without_header(self, request: Request) -> Answer | None:
+        """The answer to a call of an experimental API that does not say that it wants one."""
+        if request.headers.get(EXPERIMENTAL_HEADER, "").lower() == "true":
+            return None
+        text = f"The header {EXPERIMENTAL_HEADER} must be true to use this experimental API."
+        return self._gate.problem(HTTPStatus.BAD_REQUEST, text)
+
+    async def _pending_approvals(self, request: Request, dialect: Dialect) -> Answer:
+        return list_pending_approvals(
+            self._tenant.visible(self._gate.clock()),
+            request.query_params,
+            dialect=dialect,
+            known=self._tenant.known,
+            tracking_id=self._tenant.new_id(),
+            needs_owner=self._settings.approvals_need_owner,
+            own_only=not self._lists_others,
+        )
+
+    async def _configuration(self, request: Request, dialect: Dialect) -> Answer:
+        refusal = self._without_header(request) if dialect.name == "v2026" else None
+        rules = self._tenant.known.entitlement_rules
+        written = configuration(self._settings.configuration, rules, dialect)
+        return refusal or Answer(status=HTTPStatus.OK, body=written)
 
     def _statuses(self, request: Request, rules: ListRules) -> Answer:
         visible = self._tenant.visible(self._gate.clock())
         return list_statuses(visible, request.query_params, tracking_id=self._tenant.new_id(), rules=rules)
+
+    async def _accounts(self, request: Request, dialect: Dialect) -> Answer:
+        refusal = self._without_header(request)
+        body = _parsed(await request.body())
+        return refusal or self._tenant.select_accounts(body, self._gate.clock(), dialect)
 
     async def _cancel(self, request: Request, _dialect: Dialect) -> Answer:
         body = _parsed(await request.body())
@@ -141,9 +176,10 @@ class ApiRoutes:
         return people
 
     def _listed(self, endpoint: ListEndpoint[Any]) -> Callable[[Request, Dialect], Awaitable[Answer]]:
-        async def listed(request: Request, _dialect: Dialect) -> Answer:
+        async def listed(request: Request, dialect: Dialect) -> Answer:
             tracking_id = self._tenant.new_id()
-            return endpoint.answer(request.query_params, filter_limit=self._filter_limit, tracking_id=tracking_id)
+            limit = self._filter_limit
+            return endpoint.answer(request.query_params, filter_limit=limit, tracking_id=tracking_id, dialect=dialect)
 
         return listed
 

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 _CREATED = attrgetter("created")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forward:
+    """An approver hands an approval to another person."""
+
+    at: datetime
+    by: Reference
+    to: Reference
+    comment: str
+
+
 @dataclass(kw_only=True, slots=True)
 class StatusRow:
     """One identity and one item of an accepted request, as the status list shows it.
@@ -39,6 +49,10 @@ class StatusRow:
         approver: The first approver.
         lifecycle: Its times without interventions.
         owners_listed: Whether its approval is written as today's tenants write it.
+        needs_approval: Whether anybody must approve it.
+        was_held: Whether the same access was held at the time of acceptance.
+        held_until: Its end at that time; None for no end.
+        forwards: How its approval was forwarded, oldest first.
         ending: The intervention that overrides them; None without one.
     """
 
@@ -53,7 +67,16 @@ class StatusRow:
     approver: Reference
     lifecycle: Lifecycle
     owners_listed: bool = False
+    needs_approval: bool = True
+    was_held: bool = False
+    held_until: datetime | None = None
+    forwards: tuple[Forward, ...] = ()
     ending: Ending | None = None
+
+    @property
+    def owner(self) -> Reference:
+        """Who has to approve it, after all forwarding."""
+        return self.forwards[-1].to if self.forwards else self.approver
 
     def stage(self, now: datetime) -> Stage:
         """Its stage now."""
@@ -71,6 +94,12 @@ class StatusRow:
         if self.ending is not None:
             return self.ending.at if self.ending.state == COMPLETED else None
         return self.lifecycle.ended if self.lifecycle.outcome == COMPLETED else None
+
+    def awaits_approval(self, now: datetime) -> bool:
+        """Whether somebody has yet to approve it. Cheap enough for every row."""
+        if self.ending is not None:
+            return self.ending.state == EXECUTING
+        return self.lifecycle.decided is None or now < self.lifecycle.decided
 
     def is_open(self, now: datetime) -> bool:
         """Whether it is still in progress."""
@@ -113,9 +142,9 @@ class StatusRow:
         }
 
     def _approvals(self, stage: Stage) -> list[dict[str, object]]:
-        if stage.state == CANCELLED and stage.since == self.created:
+        if not self.needs_approval or (stage.state == CANCELLED and stage.since == self.created):
             return []
-        decided_by = stage.by if stage.by is not None and stage.state != CANCELLED else self.approver
+        decided_by = stage.by if stage.by is not None and stage.state != CANCELLED else self.owner
         approval: dict[str, object] = {
             "forwarded": decided_by != self.approver,
             "originalOwner": self.approver.as_json(),

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import SEARCH_VALUES
 from batch.sandbox.answers import Answer, BadQueryError, page_of, problem
-from batch.sandbox.directory import unlisted_person
 from batch.sandbox.documents import NESTED_PARTS, access_entry, identity_document, only
 from batch.sandbox.filter_ast import found_by
 from batch.sandbox.filters import EVERYTHING, read_query
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from batch.sandbox.directory import Directory, Person
     from batch.sandbox.filter_ast import Term
-    from batch.sandbox.holdings import ItemKey
+    from batch.sandbox.holdings import Holding, ItemKey
     from batch.sandbox.tenant import SimulatedTenant
 
 WINDOW: Final = 10_000
@@ -75,7 +74,7 @@ class IdentitySearch:
         self._body_limit = body_limit
         self._most_terms = most_terms
         self._index = _PeopleIndex(tenant.known.directory)
-        self._entries: dict[ItemKey, dict[str, Any]] = {}
+        self._entries: dict[tuple[ItemKey, bool, int], dict[str, Any]] = {}
 
     def answer(self, raw: bytes, query: Mapping[str, str], now: datetime) -> Answer:
         """One page of a search's result.
@@ -106,18 +105,22 @@ class IdentitySearch:
 
         def document(identity: str) -> dict[str, Any]:
             held = self._tenant.held_as_searched(identity, now)
-            whole = identity_document(self._person(identity), [self._entry(key) for key in held])
+            entries = [self._entry(key, holding) for key, holding in held.items()]
+            whole = identity_document(self._person(identity), entries, self._tenant.known)
             if not nested:
                 whole = {name: part for name, part in whole.items() if name not in NESTED_PARTS}
             return only(whole, includes) if includes else whole
 
         return page.cut(people, document)
 
-    def _entry(self, key: ItemKey) -> dict[str, Any]:
+    def _entry(self, key: ItemKey, holding: Holding) -> dict[str, Any]:
         """An item as all documents show it."""
-        if key not in self._entries:
-            self._entries[key] = access_entry(key, self._tenant.known.directory.item_by_id.get(key[1]))
-        return self._entries[key]
+        known = self._tenant.known
+        kept = key, holding.revocable, known.revision
+        if kept not in self._entries:
+            item_type, item_id = key
+            self._entries[kept] = access_entry(known.item(item_id, item_type), revocable=holding.revocable)
+        return self._entries[kept]
 
     def _look_up(self, term: Term) -> set[str]:
         found = self._index.look_up(term)
@@ -129,7 +132,7 @@ class IdentitySearch:
         return self._tenant.known.unlisted(identity) is not None or self._tenant.is_mentioned(identity)
 
     def _person(self, identity: str) -> Person:
-        return self._tenant.known.directory.person_by_id.get(identity) or unlisted_person(identity)
+        return self._tenant.known.described(identity)
 
     def _ordered(self, found: set[str], sort: list[str], after: list[str]) -> Sequence[str]:
         if after and len(after) != len(sort):

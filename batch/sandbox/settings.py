@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batch.api.dialects import ADMIN_LEVEL, ALL_SCOPES, FILTER_LIMIT, Rate
 from batch.sandbox.cancelling import CancelId
+from batch.sandbox.configuration import RequestConfiguration
 from batch.sandbox.directory import EMPTY, Known
 from batch.sandbox.faults import PASSING, Fault, FaultPlan
+from batch.sandbox.item_rules import PERMISSIVE, RequestRules
 from batch.sandbox.lifecycle import Handling
 from batch.sandbox.made_up_directory import make_directory
+from batch.sandbox.oddities import make_odd, with_birthright
 from batch.sandbox.tenant import SimulatedTenant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from batch.sandbox.configuration import TriggerSubscription
+    from batch.sandbox.directory import ItemFields, PersonFields
 
 EMBEDDED_PEOPLE: Final = 500
 """People of the embedded sandbox."""
@@ -60,11 +65,20 @@ class SandboxSettings:
         identities: Identity ids that exist; None if every id exists.
         items: Access item ids that exist; None if every id exists.
         unrequestable: Access item ids that exist but can't be requested.
+        item_changes: Rules of single access items by id, as `Known.change_item` takes them.
+        person_changes: States and accounts of single people by id, as `Known.change_person` takes them.
+        odd: Whether some people and items of the made-up directory are awkward: inactive, disabled, with end dates …
+        entitlement_rules: The tenant's rules for grants of entitlements that have none of their own.
         names_bad_id: Whether the refusal of an id names it.
         approval_seconds: Seconds from acceptance to the approver's decision; None for never.
         provisioning_seconds: Seconds from approval to the end of provisioning; None for never.
         rejected: Share of changes, 0 to 1, that approvers reject.
         failed: Share of approved changes, 0 to 1, whose provisioning fails.
+        forwarded: Share of approvals, 0 to 1, that their owner forwards to another person.
+        approvals_need_owner: Whether the list of pending approvals is answered 400 without `owner-id`, as by older
+            tenants.
+        configuration: What the tenant allows.
+        trigger_subscriptions: Who listens to its events.
         cancels_duplicates: Whether a change that is held or in progress already is cancelled on acceptance.
         search_lag: Seconds from a change of access until the search shows it.
         search_body_limit: Most bytes of a search.
@@ -98,11 +112,19 @@ class SandboxSettings:
     identities: frozenset[str] | None = None
     items: frozenset[str] | None = None
     unrequestable: frozenset[str] = frozenset()
+    item_changes: Mapping[str, ItemFields] = field(default_factory=dict)
+    person_changes: Mapping[str, PersonFields] = field(default_factory=dict)
+    odd: bool = False
+    entitlement_rules: RequestRules = PERMISSIVE
     names_bad_id: bool = True
     approval_seconds: float | None = None
     provisioning_seconds: float | None = None
     rejected: float = 0.0
     failed: float = 0.0
+    forwarded: float = 0.0
+    approvals_need_owner: bool = False
+    configuration: RequestConfiguration = field(default_factory=RequestConfiguration)
+    trigger_subscriptions: tuple[TriggerSubscription, ...] = ()
     cancels_duplicates: bool = True
     search_lag: float = 0.0
     search_body_limit: int = 100_000
@@ -139,6 +161,7 @@ class SandboxSettings:
             provisioning_seconds=self.provisioning_seconds,
             rejected=self.rejected,
             failed=self.failed,
+            forwarded=self.forwarded,
             seed=self.seed,
         )
         return SimulatedTenant(
@@ -157,13 +180,22 @@ class SandboxSettings:
         identities, items = self.identities, self.items
         if self.people is not None and self.strict_ids:
             identities, items = identities or frozenset(), items or frozenset()
-        return Known(
-            directory=EMPTY if self.people is None else make_directory(self.people, seed=self.seed),
+        directory = EMPTY if self.people is None else make_directory(self.people, seed=self.seed)
+        known = Known(
+            directory=with_birthright(directory) if self.odd else directory,
             identities=identities,
             items=items,
             unrequestable=self.unrequestable,
             names_bad_id=self.names_bad_id,
+            entitlement_rules=self.entitlement_rules,
         )
+        if self.odd:
+            make_odd(known)
+        for item_id, item_fields in self.item_changes.items():
+            known.change_item(item_id, **item_fields)
+        for identity, person_fields in self.person_changes.items():
+            known.change_person(identity, **person_fields)
+        return known
 
     def new_fault_plan(self) -> FaultPlan:
         """A plan with an empty queue."""

@@ -7,24 +7,22 @@ The lists differ in the rows that they show and the filters that they accept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
-from operator import attrgetter, ge, gt, le, lt
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.sandbox.answers import Answer, BadQueryError, page_of, problem
-from batch.sandbox.filter_ast import AllOf, Term
-from batch.sandbox.filters import read_filter
 from batch.sandbox.lifecycle import EXECUTING, Approval
+from batch.sandbox.row_filters import and_terms, moment_test, read_moment, sort_rows
 from batch.sandbox.tenant import REQUESTER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from batch.sandbox.filter_ast import Term
     from batch.sandbox.rows import StatusRow, VisibleRows
 
 _PEOPLE: Final = ("requested-for", "requested-by", "regarding-identity", "assigned-to")
-_COMPARISONS: Final[Mapping[str, Callable[[datetime, datetime], bool]]] = {"ge": ge, "gt": gt, "le": le, "lt": lt}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +69,7 @@ def is_about_requester(query: Mapping[str, str]) -> bool:
 
 
 def _chosen(visible: VisibleRows, query: Mapping[str, str], rules: ListRules) -> list[StatusRow]:
-    terms = _terms(query.get("filters", ""))
+    terms = and_terms(query.get("filters", ""))
     people = _people(query)
     tests = [
         *_people_tests(people, visible),
@@ -94,7 +92,7 @@ def _candidates(visible: VisibleRows, people: Mapping[str, str], terms: list[Ter
         return visible.of_requests(by_request[0].values)
     if "requested-for" in people:
         return visible.of_identity(people["requested-for"])
-    since = [_moment(term.values[0]) for term in terms if (term.field, term.operator) == ("created", "ge")]
+    since = [read_moment(term.values[0]) for term in terms if (term.field, term.operator) == ("created", "ge")]
     return visible.everything(max(since, default=None))
 
 
@@ -110,7 +108,7 @@ def _people_tests(people: Mapping[str, str], visible: VisibleRows) -> list[Calla
         "requested-for": lambda row: row.change.identity == people["requested-for"],
         "requested-by": lambda row: row.requester.id == people["requested-by"],
         "regarding-identity": lambda row: people["regarding-identity"] in {row.requester.id, row.change.identity},
-        "assigned-to": lambda row: row.approver.id == people["assigned-to"] and _is_pending(row, visible),
+        "assigned-to": lambda row: row.owner.id == people["assigned-to"] and _is_pending(row, visible),
     }
     return [tests[name] for name in people]
 
@@ -127,24 +125,11 @@ def _state_tests(query: Mapping[str, str], visible: VisibleRows) -> list[Callabl
     return [lambda row: row.state(visible.now) == EXECUTING]
 
 
-def _terms(filters: str) -> list[Term]:
-    """The terms of a filter. These lists join terms with AND only: the documents have nothing else."""
-    if not filters:
-        return []
-    read = read_filter(filters)
-    parts = read.parts if isinstance(read, AllOf) else (read,)
-    terms = [part for part in parts if isinstance(part, Term)]
-    if len(terms) < len(parts):
-        raise BadQueryError("filters may join with and only.")
-    return terms
-
-
 def _filter_test(term: Term, visible: VisibleRows, rules: ListRules) -> Callable[[StatusRow], bool]:
     wanted = frozenset(term.values)
     match term.field, term.operator:
         case "created", "ge" | "gt" | "le" | "lt":
-            compare, moment = _COMPARISONS[term.operator], _moment(term.values[0])
-            return lambda row: compare(row.created, moment)
+            return moment_test(term, attrgetter("created"))
         case ("accessRequestId", "eq"):
             return lambda row: row.access_request_id in wanted
         case ("accessRequestId", "in") if rules.administration or rules.understands_in:
@@ -157,16 +142,6 @@ def _filter_test(term: Term, visible: VisibleRows, rules: ListRules) -> Callable
             raise BadQueryError(f"filters does not know {term.field} {term.operator}.")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise BadQueryError(f"filters needs a date and time with its zone, not {text!r}.")
-    return moment
-
-
 def _sort(rows: list[StatusRow], sorters: str, visible: VisibleRows) -> None:
     sortable: Mapping[str, Callable[[StatusRow], Any]] = {
         "created": attrgetter("created"),
@@ -175,9 +150,4 @@ def _sort(rows: list[StatusRow], sorters: str, visible: VisibleRows) -> None:
         "accessRequestId": attrgetter("access_request_id"),
         "name": attrgetter("name"),
     }
-    # From the last sorter to the first: sorts are stable, so the first sorter decides.
-    for sorter in reversed(sorters.split(",") if sorters else []):
-        name = sorter.strip().removeprefix("-")
-        if name not in sortable:
-            raise BadQueryError(f"sorters does not know {name!r}.")
-        rows.sort(key=sortable[name], reverse=sorter.strip().startswith("-"))
+    sort_rows(rows, sorters, sortable)

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from batch.api.dialects import DIALECTS, Dialect, ItemType, Operation
+from batch.sandbox.accounts_selection import selections
 from batch.sandbox.answers import Answer, BadQueryError, problem
 from batch.sandbox.audit import AcceptedChange, AcceptedRequest, AuditLog
 from batch.sandbox.cancelling import CancelId, rows_to_cancel, rows_to_cancel_in_bulk
-from batch.sandbox.directory import Known
-from batch.sandbox.holdings import ALWAYS, Holdings
+from batch.sandbox.directory import APPROVER, Known
+from batch.sandbox.holdings import ALWAYS, Holding, Holdings
 from batch.sandbox.lifecycle import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
-from batch.sandbox.rows import Rows, StatusRow, VisibleRows
+from batch.sandbox.rows import Forward, Rows, StatusRow, VisibleRows
 from batch.sandbox.rules import OPERATIONS, first_broken_rule, requested_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from batch.sandbox.holdings import Holding, ItemKey
+    from batch.sandbox.holdings import ItemKey
 
 REQUESTER_ID: Final = "5a4d0b0c5e7f4a1cb0c5000000000001"
 """Identity id of the sandbox's one user, an ORG_ADMIN, the author of every request over HTTP."""
@@ -78,7 +79,7 @@ class SimulatedTenant:
         self._ignores_bulk_cancel = ignores_bulk_cancel
         self._cancel_id = cancel_id
         self._rows = Rows()
-        self._holdings = Holdings(self.known.directory.held, self._rows)
+        self._holdings = Holdings(self.known.directory.held, self._rows, self.known.directory.birthright)
         self._ids_given = 0
 
     def submit(self, body: object, now: datetime, dialect: Dialect = DIALECTS["beta"]) -> Answer:
@@ -92,14 +93,33 @@ class SimulatedTenant:
         Returns:
             202, or 400 with the first cause.
         """
-        broken = first_broken_rule(body, now, dialect)
+        broken = self._broken_rule(body, now, dialect)
         if broken is not None:
             return self.refuse(broken)
         assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
+        return self._accept(body, now, dialect)
+
+    def select_accounts(self, body: object, now: datetime, dialect: Dialect) -> Answer:
+        """The accounts that a request may choose from: 200, or 400 with the first cause as if it were submitted."""
+        broken = self._broken_rule(body, now, dialect)
+        if broken is not None:
+            return problem(HTTPStatus.BAD_REQUEST, broken, tracking_id=self.new_id())
+        assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
+        asked = {
+            identity: [(ItemType(item["type"]), item["id"]) for item in items]
+            for identity, items in requested_items(body)
+        }
+        held = {identity: self._holdings.at(identity, now) for identity in asked}
+        return Answer(status=HTTPStatus.OK, body=selections(self.known, asked.items(), held))
+
+    def _broken_rule(self, body: object, now: datetime, dialect: Dialect) -> str | None:
+        broken = first_broken_rule(body, now, dialect)
+        if broken is not None:
+            return broken
+        assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
         asked = list(requested_items(body))
         item_ids = dict.fromkeys(item["id"] for _, items in asked for item in items)
-        refusal = self.known.refusal([identity for identity, _ in asked], item_ids)
-        return self._accept(body, now, dialect) if refusal is None else self.refuse(refusal)
+        return self.known.refusal([identity for identity, _ in asked], item_ids)
 
     def refuse(self, text: str) -> Answer:
         """Refuse a request (400) and count it. Also for bodies that are not JSON."""
@@ -143,9 +163,11 @@ class SimulatedTenant:
         *,
         since: datetime = ALWAYS,
         until: datetime | None = None,
+        revocable: bool = True,
     ) -> None:
-        """Give an identity an item without a request."""
-        self._holdings.hold(identity, (item_type, item_id), since=since, until=until)
+        """Give an identity an item without a request; not `revocable` if a role or a lifecycle state gives it."""
+        holding = Holding(since=since, until=until, revocable=revocable)
+        self._holdings.hold(identity, (item_type, item_id), holding)
 
     def held(self, identity: str, now: datetime) -> Mapping[ItemKey, Holding]:
         """The access of an identity."""
@@ -198,6 +220,21 @@ class SimulatedTenant:
                 comment=comment or default_comment(state),
             )
         return len(chosen)
+
+    def forward(self, to: Reference, *, now: datetime, identity: str | None = None, comment: str = "") -> int:
+        """Forward pending approvals to another person, and return their number.
+
+        Args:
+            to: Who has to decide from now on.
+            now: Time of the forwarding.
+            identity: Only approvals for this identity.
+            comment: Comment of whom it was forwarded by.
+        """
+        rows = self._rows.everything() if identity is None else self._rows.of_identity(identity)
+        pending = [row for row in rows if row.awaits_approval(now)]
+        for row in pending:
+            row.forwards += (Forward(at=now, by=row.owner, to=to, comment=comment),)
+        return len(pending)
 
     def cancel(self, body: object, now: datetime, *, any_requester: bool = True) -> Answer:
         """Cancel one request: 202, 400 with the cause, or 403 for another user's if not `any_requester`."""
@@ -273,6 +310,8 @@ class SimulatedTenant:
         """The new row, and the older row that already has the same change in progress."""
         older = self._rows.in_progress(change, now)
         is_duplicate = older is not None or _changes_nothing(change, item, held)
+        approver, holding = self.known.approval(change), held.get((change.item_type, change.item_id))
+        forward = Forward(at=now, by=approver or APPROVER, to=OTHER_USER, comment="Please decide for me.")
         row = StatusRow(
             created=now,
             change=change,
@@ -282,9 +321,13 @@ class SimulatedTenant:
             requester=requester,
             requested_for=self.known.person(change.identity),
             name=self.known.item_name(change),
-            approver=self.known.approver(change),
-            lifecycle=self._handling.lifecycle(change, now),
+            approver=approver or APPROVER,
+            lifecycle=self._handling.lifecycle(change, now, needs_approval=approver is not None),
             owners_listed=self._owners_listed,
+            needs_approval=approver is not None,
+            was_held=holding is not None,
+            held_until=None if holding is None else holding.until,
+            forwards=(forward,) if approver is not None and self._handling.forwards(change) else (),
         )
         if is_duplicate and self._cancels_duplicates:
             row.ending = Ending(state=CANCELLED, at=now, by=requester, comment=DUPLICATE_COMMENT)

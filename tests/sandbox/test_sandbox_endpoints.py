@@ -22,6 +22,7 @@ BODIES: dict[str, Any] = {
     "submit": grant(),
     "cancel": {"accountActivityId": "ghost", "comment": "no"},
     "bulk_cancel": {"accessRequestIds": ["ghost"], "comment": "no"},
+    "accounts_selection": grant(),
     "search": {"indices": ["identities"], "query": {"query": "*"}},
 }
 ANSWERS = {"submit": 202, "cancel": 400, "bulk_cancel": 202}

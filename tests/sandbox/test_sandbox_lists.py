@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from batch.sandbox.list_endpoints import ListEndpoint
 
 DIRECTORY = make_directory(600)
-KNOWN = Known(directory=DIRECTORY, identities=())
+KNOWN = Known(directory=DIRECTORY, identities=(), items=())
 PEOPLE = people_endpoint(KNOWN, public=False)
 PUBLIC = people_endpoint(KNOWN, public=True)
-ROLES = roles_endpoint(DIRECTORY)
-PROFILES = access_profiles_endpoint(DIRECTORY)
-ENTITLEMENTS = entitlements_endpoint(DIRECTORY)
+ROLES = roles_endpoint(KNOWN)
+PROFILES = access_profiles_endpoint(KNOWN)
+ENTITLEMENTS = entitlements_endpoint(KNOWN)
 ANNA, BEN = DIRECTORY.people[:2]
 
 

@@ -148,7 +148,7 @@ def test_the_sdk_reads_people_and_items(sandbox: RunningSandbox, client: Any) ->
     person = directory.people[5]
     (identity,) = sailpoint.IdentitiesApi(client).list_identities_v1(filters=f'alias eq "{person.alias}"')
     assert (identity.id, identity.email_address) == (person.id, person.email)
-    public = PublicIdentity.from_dict(public_identity(person))
+    public = PublicIdentity.from_dict(public_identity(person, sandbox.tenant.known))
     assert (public.name, public.email) == (person.display_name, person.email)
     roles = sailpoint.RolesApi(client).list_roles_v1(limit=50)
     profiles = sailpoint.AccessProfilesApi(client).list_access_profiles_v1()
