@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from batch.api.dialects import Rate
 from batch.api.rate_window import (
     SPREAD,
     USED_WITHIN,
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from batch.api.dialects import Rate
     from batch.model import Clock
 
 LATE: Final = 1.0
@@ -361,7 +361,8 @@ def _others_ahead(connection: Connection, free: int) -> float:
 
 def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
-    connection.execute(_PAST, {"of": pace.id, "since": now - window(pace.longest)})
+    # Others may count them over the documented window, even if no rate until now had so long a one.
+    connection.execute(_PAST, {"of": pace.id, "since": now - window(max(pace.longest, Rate().seconds))})
     connection.execute(_WERE_NOW, {"of": pace.id, "until": now + STEPPED, "at": now})
 
 

@@ -121,6 +121,16 @@ def test_more_calls_than_a_window_holds_are_spread_from_the_first(world: World) 
     assert world.permitted[50] - world.permitted[0] > 4.5
 
 
+@pytest.mark.parametrize("shorter", [Rate(requests=20, seconds=5), Rate(requests=15, seconds=1.5)])
+def test_calls_under_a_rate_of_shorter_windows_count_in_the_longer_ones_of_others(shorter: Rate, world: World) -> None:
+    async def program() -> None:
+        await world.send(world.pace(shorter, process=a_process(2)), 95)
+        await world.send(world.pace(process=a_process(3)), 100)
+
+    run_in_virtual_time(program())
+    assert_never_too_many(world.arrivals)
+
+
 class Asked:
     """Records how many permits are wanted."""
 
