@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptedChange:
-    """One accepted change, in the API's terms."""
+    """One accepted change, in the API's terms; `account` is the native identity of the chosen account, if one was."""
 
     operation: Operation
     identity: str
     item_type: ItemType
     item_id: str
+    account: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +87,7 @@ class AuditLog:
                     "identity": change.identity,
                     "item_type": change.item_type,
                     "item_id": change.item_id,
+                    **({"account": change.account} if change.account else {}),
                     "accepted": times,
                 }
                 for change, times in self.change_counts().items()

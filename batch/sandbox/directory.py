@@ -20,7 +20,7 @@ from batch.sandbox.item_rules import (
 from batch.sandbox.lifecycle import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from batch.sandbox.audit import AcceptedChange
 
@@ -240,15 +240,17 @@ class Known:
         self._item_changes[item_id] = self._item_changes.get(item_id, {}) | fields
         self.revision += 1
 
-    def refusal(self, identities: Iterable[str], items: Iterable[str]) -> str | None:
-        """Why these ids can't be requested (the first cause); None if they can."""
-        item_ids = list(items)
-        for noun, ids, known in (("identity", identities, self._identities), ("access item", item_ids, self._items)):
-            missing = next((asked for asked in ids if known is not None and asked not in known), None)
-            if missing is not None:
-                return f"The {noun}{self._named(missing)} was not found."
-        barred = next((asked for asked in item_ids if not self._is_requestable(asked)), None)
-        return None if barred is None else f"The access item{self._named(barred)} can't be requested."
+    def has_person(self, identity: str) -> bool:
+        """Whether an identity id exists."""
+        return self._identities is None or identity in self._identities
+
+    def has_item(self, item_id: str) -> bool:
+        """Whether an access item's id exists."""
+        return self._items is None or item_id in self._items
+
+    def named(self, bad_id: str) -> str:
+        """An id as a refusal names it: after a blank, or not at all."""
+        return f" {bad_id}" if self._names_bad_id else ""
 
     def described(self, identity: str) -> Person:
         """A person, made of the id if the directory does not have it."""
@@ -316,13 +318,6 @@ class Known:
         if manager and steps[0].type is ApproverType.MANAGER:
             return self.person(manager)
         return Reference(id=item.owner.id, name=item.owner.display_name)
-
-    def _is_requestable(self, item_id: str) -> bool:
-        item = self.directory.item_by_id.get(item_id)
-        return self._item_changes.get(item_id, {}).get("requestable", item is None or item.requestable)
-
-    def _named(self, bad_id: str) -> str:
-        return f" {bad_id}" if self._names_bad_id else ""
 
 
 def unlisted_person(identity: str) -> Person:

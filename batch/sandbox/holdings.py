@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ItemType, Operation
@@ -30,11 +31,13 @@ class Holding:
         since: Its start.
         until: Its end; None for no end.
         revocable: Whether a request can revoke it: not if a role or a lifecycle state gives it.
+        account: Native identity of the account that was chosen for it; empty if none was.
     """
 
     since: datetime
     until: datetime | None = None
     revocable: bool = True
+    account: str = ""
 
 
 class Holdings:
@@ -62,24 +65,34 @@ class Holdings:
         return identity in self._without_request or bool(self._rows.of_identity(identity))
 
     def at(self, identity: str, moment: datetime) -> Mapping[ItemKey, Holding]:
-        """The access of an identity at one time."""
+        """The access of an identity at one time, on whichever account."""
+        return {item: holding for (item, _), holding in self.by_account(identity, moment).items()}
+
+    def by_account(self, identity: str, moment: datetime) -> Mapping[AccountKey, Holding]:
+        """The access of an identity at one time, for each account that was chosen."""
         events: list[_Event] = [
-            (holding.since, item, holding) for item, holding in self._without_request.get(identity, ())
+            (holding.since, (item, holding.account), holding)
+            for item, holding in self._without_request.get(identity, ())
         ]
         events += _completions(self._rows.of_identity(identity))
-        held: dict[ItemKey, Holding] = {}
-        for since, item, holding in sorted(events, key=lambda event: event[0]):
+        held: dict[AccountKey, Holding] = {}
+        for since, key, holding in sorted(events, key=lambda event: event[0]):
             if since > moment:
                 break
-            if holding is None:
-                held.pop(item, None)
+            if holding is not None:
+                held[key] = holding
+            elif key[1]:
+                held.pop(key, None)
             else:
-                held[item] = holding
-        return {item: holding for item, holding in held.items() if holding.until is None or moment < holding.until}
+                held = {other: kept for other, kept in held.items() if other[0] != key[0]}
+        return {key: holding for key, holding in held.items() if holding.until is None or moment < holding.until}
 
 
-_Event = tuple[datetime, ItemKey, Holding | None]
-"""A time, an item, and the access from then on; None if it ends."""
+AccountKey = tuple[ItemKey, str]
+"""An item, and the native identity of the chosen account; empty if none was chosen."""
+
+_Event = tuple[datetime, AccountKey, Holding | None]
+"""A time, an item on an account, and the access from then on; None if it ends."""
 
 
 def _completions(rows: Iterable[StatusRow]) -> Iterator[_Event]:
@@ -90,12 +103,18 @@ def _completions(rows: Iterable[StatusRow]) -> Iterator[_Event]:
             continue
         start, until = _date(row, "startDate"), _date(row, "removeDate")
         since = completed if start is None else max(completed, start)
-        item = (row.change.item_type, row.change.item_id)
+        account = row.change.account
+        key = ((row.change.item_type, row.change.item_id), account)
         if row.change.operation is Operation.GRANT:
-            yield since, item, Holding(since=since, until=until)
+            yield since, key, Holding(since=since, until=until, account=account)
         else:
-            yield until or since, item, None
+            yield until or since, key, None
 
 
 def _date(row: StatusRow, name: str) -> datetime | None:
     return datetime.fromisoformat(row.item[name]) if name in row.item else None
+
+
+def assignment_id(identity: str, key: AccountKey) -> str:
+    """Id of the assignment of a role on an account."""
+    return blake2b(repr((identity, key)).encode(), digest_size=16).hexdigest()

@@ -148,10 +148,62 @@ def _broken_by_item(item: object, path: str, operation: Operation, now: datetime
     if not _is_object(item):
         yield f"{path} must be a JSON object."
     else:
-        yield from _unknown_fields(item, _ITEM_FIELDS | ({"startDate"} if dialect.start_date else set()), path)
+        yield from _unknown_fields(item, _item_fields(dialect, nested=NESTED in path), path)
         yield from _broken_by_texts(item, path, operation)
+        yield from _broken_by_accounts(item, path, operation)
+        yield from _broken_by_form(item, path, operation)
         yield from _broken_by_metadata(item, path)
         yield from _broken_by_dates(item, path, operation, now, dialect)
+
+
+def _item_fields(dialect: Dialect, *, nested: bool) -> set[str]:
+    """The fields of an item. Accounts of grants are chosen in the nested form, those of revokes in the flat one."""
+    accounts = {"accountSelection"} if nested else {"assignmentId", "nativeIdentity"}
+    return {
+        *_ITEM_FIELDS,
+        *({"startDate"} if dialect.start_date else ()),
+        *(accounts if dialect.revoke_account else ()),
+        *({"formInstanceId"} if dialect.forms else ()),
+    }
+
+
+def _broken_by_accounts(item: JsonObject, path: str, operation: Operation) -> Iterator[str]:
+    for name, item_type in (("assignmentId", ItemType.ROLE), ("nativeIdentity", ItemType.ENTITLEMENT)):
+        if item.get(name) is None:
+            continue
+        if not _is_text(item[name]):
+            yield f"{path}.{name} must be a non-empty string or absent."
+        if operation is not Operation.REVOKE:
+            yield f"{path}.{name} must be absent unless access is revoked."
+        if item["type"] != item_type:
+            yield f"{path}.{name} is for items of type {item_type} only."
+    selection = item.get("accountSelection")
+    if selection is None:
+        return
+    if not isinstance(selection, list) or not all(_is_selection(source) for source in selection):
+        yield f"{path}.accountSelection must be an array of sources, each with sourceId and one of its accounts."
+    elif len({source["sourceId"] for source in selection}) < len(selection):
+        yield f"{path}.accountSelection must not hold a source twice."
+
+
+def _is_selection(source: object) -> bool:
+    """Whether it chooses one account of one source. Source: only one selection per source is supported."""
+    if not _is_object(source) or source.keys() - {"sourceId", "accounts"} or not _is_text(source.get("sourceId")):
+        return False
+    accounts = source.get("accounts")
+    if not isinstance(accounts, list) or len(accounts) != 1 or not _is_object(accounts[0]):
+        return False
+    names = accounts[0].values()
+    return not accounts[0].keys() - {"accountUuid", "nativeIdentity"} and bool(names) and all(map(_is_text, names))
+
+
+def _broken_by_form(item: JsonObject, path: str, operation: Operation) -> Iterator[str]:
+    if item.get("formInstanceId") is None:
+        return
+    if not _is_text(item["formInstanceId"]):
+        yield f"{path}.formInstanceId must be a non-empty string or absent."
+    if operation is Operation.REVOKE:
+        yield f"{path}.formInstanceId must be absent when access is revoked."
 
 
 def _broken_by_texts(item: JsonObject, path: str, operation: Operation) -> Iterator[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from batch.sandbox.configuration import TriggerSubscription
     from batch.sandbox.directory import ItemFields, PersonFields
+    from batch.sandbox.tenant_rules import Effect, Rule
 
 EMBEDDED_PEOPLE: Final = 500
 """People of the embedded sandbox."""
@@ -75,6 +76,7 @@ class SandboxSettings:
         rejected: Share of changes, 0 to 1, that approvers reject.
         failed: Share of approved changes, 0 to 1, whose provisioning fails.
         forwarded: Share of approvals, 0 to 1, that their owner forwards to another person.
+        effects: What happens to a change that breaks a rule of the tenant, where it is not the default.
         approvals_need_owner: Whether the list of pending approvals is answered 400 without `owner-id`, as by older
             tenants.
         configuration: What the tenant allows.
@@ -122,6 +124,7 @@ class SandboxSettings:
     rejected: float = 0.0
     failed: float = 0.0
     forwarded: float = 0.0
+    effects: Mapping[Rule, Effect] = field(default_factory=dict)
     approvals_need_owner: bool = False
     configuration: RequestConfiguration = field(default_factory=RequestConfiguration)
     trigger_subscriptions: tuple[TriggerSubscription, ...] = ()
@@ -174,6 +177,8 @@ class SandboxSettings:
             search_lag=self.search_lag,
             ignores_bulk_cancel=self.ignores_bulk_cancel,
             cancel_id=self.cancel_id,
+            effects=self.effects,
+            entitlements=self.configuration.entitlements,
         )
 
     def _known(self) -> Known:

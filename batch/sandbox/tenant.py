@@ -17,15 +17,18 @@ from batch.sandbox.audit import AcceptedChange, AcceptedRequest, AuditLog
 from batch.sandbox.cancelling import CancelId, rows_to_cancel, rows_to_cancel_in_bulk
 from batch.sandbox.directory import APPROVER, Known
 from batch.sandbox.holdings import ALWAYS, Holding, Holdings
+from batch.sandbox.intake import Arrival, Intake
 from batch.sandbox.lifecycle import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
 from batch.sandbox.rows import Forward, Rows, StatusRow, VisibleRows
-from batch.sandbox.rules import OPERATIONS, first_broken_rule, requested_items
+from batch.sandbox.rules import first_broken_rule, requested_items
+from batch.sandbox.tenant_rules import DEFAULT_EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from batch.sandbox.holdings import ItemKey
+    from batch.sandbox.tenant_rules import Effect, Rule
 
 REQUESTER_ID: Final = "5a4d0b0c5e7f4a1cb0c5000000000001"
 """Identity id of the sandbox's one user, an ORG_ADMIN, the author of every request over HTTP."""
@@ -53,6 +56,8 @@ class SimulatedTenant:
         search_lag: Seconds from a change of access until the search shows it.
         ignores_bulk_cancel: Whether a bulk cancel call is answered as usual but has no effect.
         cancel_id: The id that a single cancel call takes.
+        effects: What happens to a change that breaks a rule, where it is not `DEFAULT_EFFECTS`.
+        entitlements: Whether entitlements may be requested.
     """
 
     def __init__(
@@ -67,6 +72,8 @@ class SimulatedTenant:
         search_lag: float = 0.0,
         ignores_bulk_cancel: bool = False,
         cancel_id: CancelId = CancelId.EITHER,
+        effects: Mapping[Rule, Effect] | None = None,
+        entitlements: bool = True,
     ) -> None:
         self.audit = AuditLog()
         self.known = known or Known()
@@ -80,6 +87,8 @@ class SimulatedTenant:
         self._cancel_id = cancel_id
         self._rows = Rows()
         self._holdings = Holdings(self.known.directory.held, self._rows, self.known.directory.birthright)
+        chosen = {**DEFAULT_EFFECTS, **(effects or {})}
+        self._intake = Intake(self.known, self._holdings, chosen, entitlements=entitlements)
         self._ids_given = 0
 
     def submit(self, body: object, now: datetime, dialect: Dialect = DIALECTS["beta"]) -> Answer:
@@ -93,15 +102,15 @@ class SimulatedTenant:
         Returns:
             202, or 400 with the first cause.
         """
-        broken = self._broken_rule(body, now, dialect)
+        broken, arrivals = self._examined(body, now, dialect)
         if broken is not None:
             return self.refuse(broken)
         assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
-        return self._accept(body, now, dialect)
+        return self._accept(body, arrivals, now, dialect)
 
     def select_accounts(self, body: object, now: datetime, dialect: Dialect) -> Answer:
-        """The accounts that a request may choose from: 200, or 400 with the first cause as if it were submitted."""
-        broken = self._broken_rule(body, now, dialect)
+        """The accounts that a request may choose from: 200, or 400 if its body breaks a rule or names an unknown id."""
+        broken = first_broken_rule(body, now, dialect)
         if broken is not None:
             return problem(HTTPStatus.BAD_REQUEST, broken, tracking_id=self.new_id())
         assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
@@ -109,17 +118,24 @@ class SimulatedTenant:
             identity: [(ItemType(item["type"]), item["id"]) for item in items]
             for identity, items in requested_items(body)
         }
+        for noun, ids, exists in (
+            ("identity", list(asked), self.known.has_person),
+            ("access item", [item_id for keys in asked.values() for _, item_id in keys], self.known.has_item),
+        ):
+            missing = next((one for one in ids if not exists(one)), None)
+            if missing is not None:
+                text = f"The {noun}{self.known.named(missing)} was not found."
+                return problem(HTTPStatus.BAD_REQUEST, text, tracking_id=self.new_id())
         held = {identity: self._holdings.at(identity, now) for identity in asked}
         return Answer(status=HTTPStatus.OK, body=selections(self.known, asked.items(), held))
 
-    def _broken_rule(self, body: object, now: datetime, dialect: Dialect) -> str | None:
+    def _examined(self, body: object, now: datetime, dialect: Dialect) -> tuple[str | None, list[Arrival]]:
+        """The cause of a refusal, or the changes that arrive."""
         broken = first_broken_rule(body, now, dialect)
         if broken is not None:
-            return broken
+            return broken, []
         assert isinstance(body, dict)  # noqa: S101 - for the type checker: it is the first rule
-        asked = list(requested_items(body))
-        item_ids = dict.fromkeys(item["id"] for _, items in asked for item in items)
-        return self.known.refusal([identity for identity, _ in asked], item_ids)
+        return self._intake.examine(body, self._next_moment(now))
 
     def refuse(self, text: str) -> Answer:
         """Refuse a request (400) and count it. Also for bodies that are not JSON."""
@@ -151,8 +167,8 @@ class SimulatedTenant:
         change = AcceptedChange(operation=operation, identity=identity, item_type=item_type, item_id=item_id)
         item = {"type": str(item_type), "id": item_id, **fields}
         moment = self._next_moment(now)
-        held = self._holdings.at(identity, moment)
-        row, _ = self._add_row(change, item, held, now=moment, request=self.new_id(), requester=requester)
+        arrival = Arrival(change=change, item=item, held=self._holdings.by_account(identity, moment))
+        row, _ = self._add_row(arrival, now=moment, request=self.new_id(), requester=requester)
         return row
 
     def hold(
@@ -164,9 +180,10 @@ class SimulatedTenant:
         since: datetime = ALWAYS,
         until: datetime | None = None,
         revocable: bool = True,
+        account: str = "",
     ) -> None:
         """Give an identity an item without a request; not `revocable` if a role or a lifecycle state gives it."""
-        holding = Holding(since=since, until=until, revocable=revocable)
+        holding = Holding(since=since, until=until, revocable=revocable, account=account)
         self._holdings.hold(identity, (item_type, item_id), holding)
 
     def held(self, identity: str, now: datetime) -> Mapping[ItemKey, Holding]:
@@ -272,24 +289,21 @@ class SimulatedTenant:
             row.ending = Ending(state=CANCELLED, at=now, by=REQUESTER, comment=comment)
         return Answer(status=HTTPStatus.ACCEPTED, body={})
 
-    def _accept(self, body: dict[str, Any], now: datetime, dialect: Dialect) -> Answer:
-        operation = OPERATIONS[body.get("requestType")]
+    def _accept(self, body: dict[str, Any], arrivals: list[Arrival], now: datetime, dialect: Dialect) -> Answer:
         moment = self._next_moment(now)
         rows: list[StatusRow] = []
         new: dict[str, list[StatusRow]] = {}
         existing: dict[str, list[StatusRow]] = {}
-        for identity, items in requested_items(body):
-            request, held = self.new_id(), self._holdings.at(identity, moment)
-            for item in items:
-                change = AcceptedChange(
-                    operation=operation, identity=identity, item_type=ItemType(item["type"]), item_id=item["id"]
-                )
-                row, older = self._add_row(change, item, held, now=moment, request=request, requester=REQUESTER)
-                rows.append(row)
-                if older is None:
-                    new.setdefault(row.access_request_id, []).append(row)
-                else:
-                    existing.setdefault(older.access_request_id, []).append(row)
+        requests: dict[str, str] = {}
+        for arrival in arrivals:
+            identity = arrival.change.identity
+            request = requests[identity] = requests.get(identity) or self.new_id()
+            row, older = self._add_row(arrival, now=moment, request=request, requester=REQUESTER)
+            rows.append(row)
+            if older is None:
+                new.setdefault(row.access_request_id, []).append(row)
+            else:
+                existing.setdefault(older.access_request_id, []).append(row)
         changes = tuple(row.change for row in rows)
         self.audit.accepted.append(AcceptedRequest(at=now, dialect=dialect.name, body=body, changes=changes))
         if not self._tracking_response:
@@ -298,38 +312,34 @@ class SimulatedTenant:
         return Answer(status=HTTPStatus.ACCEPTED, body=tracking)
 
     def _add_row(
-        self,
-        change: AcceptedChange,
-        item: dict[str, Any],
-        held: Mapping[ItemKey, Holding],
-        *,
-        now: datetime,
-        request: str,
-        requester: Reference,
+        self, arrival: Arrival, *, now: datetime, request: str, requester: Reference
     ) -> tuple[StatusRow, StatusRow | None]:
         """The new row, and the older row that already has the same change in progress."""
+        change = arrival.change
         older = self._rows.in_progress(change, now)
-        is_duplicate = older is not None or _changes_nothing(change, item, held)
-        approver, holding = self.known.approval(change), held.get((change.item_type, change.item_id))
+        is_duplicate = older is not None or _changes_nothing(arrival)
+        approver, holding = self.known.approval(change), _held_before(arrival)
         forward = Forward(at=now, by=approver or APPROVER, to=OTHER_USER, comment="Please decide for me.")
         row = StatusRow(
             created=now,
             change=change,
             access_request_id=request,
             account_activity_item_id=self.new_id(),
-            item=item,
+            item=arrival.item,
             requester=requester,
             requested_for=self.known.person(change.identity),
             name=self.known.item_name(change),
             approver=approver or APPROVER,
             lifecycle=self._handling.lifecycle(change, now, needs_approval=approver is not None),
             owners_listed=self._owners_listed,
-            needs_approval=approver is not None,
+            needs_approval=approver is not None and not arrival.state,
             was_held=holding is not None,
             held_until=None if holding is None else holding.until,
             forwards=(forward,) if approver is not None and self._handling.forwards(change) else (),
         )
-        if is_duplicate and self._cancels_duplicates:
+        if arrival.state:
+            row.ending = Ending(state=arrival.state, at=now, by=requester, comment=arrival.cause)
+        elif is_duplicate and self._cancels_duplicates:
             row.ending = Ending(state=CANCELLED, at=now, by=requester, comment=DUPLICATE_COMMENT)
         self._rows.add(row)
         return row, older
@@ -353,9 +363,18 @@ def _tracking_entries(tracked: dict[str, list[StatusRow]]) -> list[dict[str, obj
     ]
 
 
-def _changes_nothing(change: AcceptedChange, item: Mapping[str, Any], held: Mapping[ItemKey, Holding]) -> bool:
+def _held_before(arrival: Arrival) -> Holding | None:
+    """How the item is held already, on the same account or on one that is not known."""
+    change = arrival.change
+    key = (change.item_type, change.item_id)
+    if not change.account:
+        return next((holding for (item, _), holding in arrival.held.items() if item == key), None)
+    return arrival.held.get((key, change.account)) or arrival.held.get((key, ""))
+
+
+def _changes_nothing(arrival: Arrival) -> bool:
     """Whether it is a grant without dates of an item that is held without an end."""
-    if change.operation is not Operation.GRANT or not {"startDate", "removeDate"}.isdisjoint(item):
+    if arrival.change.operation is not Operation.GRANT or not {"startDate", "removeDate"}.isdisjoint(arrival.item):
         return False
-    holding = held.get((change.item_type, change.item_id))
+    holding = _held_before(arrival)
     return holding is not None and holding.until is None
