@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import itertools
 import os
 import pkgutil
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import coverage
@@ -23,7 +26,8 @@ from tests.end_to_end.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable, Iterator
-    from pathlib import Path
+
+_TESTS: Final = Path(__file__).parent
 
 pytest_plugins = ["tests.postgresql"]
 
@@ -47,6 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 _MEASURE: Final = pytest.StashKey[coverage.Coverage]()
 
+# Python writes no bytecode in many containers: each worker, and each program that a test starts, compiled all modules.
+sys.dont_write_bytecode = False
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
@@ -55,20 +62,40 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     Python's search for garbage passes over the imported modules and the tests: they stay until the end. It took a third
     of the time to collect the tests, and a tenth of the time to run them.
 
-    Coverage is measured while our modules are imported, and then in single tests only: it doubles the time of all else.
+    Coverage is measured while our modules are imported, by one process, and then in single tests only: it doubles the
+    time of all else.
     """
+    worker = getattr(session.config, "workerinput", None)
     if (measure := coverage.Coverage.current()) is not None:
-        for module in pkgutil.walk_packages(batch.__path__, "batch."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+        if worker is None:
+            for module in pkgutil.walk_packages(batch.__path__, "batch."):
+                if not module.name.endswith("__main__"):
+                    importlib.import_module(module.name)
         measure.stop()
         session.config.stash[_MEASURE] = measure
     gc.disable()
     try:
+        if worker is not None and len(session.config.args) == 1 and Path(session.config.args[0]).samefile(_TESTS):
+            _import_tests(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _import_tests(number: int, workers: int) -> None:
+    """Imports all tests, where pytest would import them next.
+
+    Pytest rewrites the assertions of each, which takes most of the time. Workers that begin with different ones find
+    the others rewritten.
+    """
+    files = sorted(_TESTS.rglob("test_*.py"))
+    names = [".".join(path.relative_to(_TESTS.parent).with_suffix("").parts) for path in files]
+    first = len(names) * number // workers
+    for name in names[first:] + names[:first]:
+        # What can't be imported is reported by pytest, when it tries.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 NOT_PURE = frozenset(
