@@ -27,10 +27,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.api.dialects import Rate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from batch.api.dialects import Rate
 
 LONGEST_SILENCE: Final = 86_400.0
 """The longest silence that is kept, in seconds: a day, even if the tenant or the ledger asks for more."""
@@ -43,6 +43,8 @@ SPREAD: Final = 0.3
 
 USED_WITHIN: Final = 10.0
 """Seconds after which a permit is not used any more: a process that stood still may count as dead by then."""
+
+_DOCUMENTED: Final = Rate()
 
 DRIFT: Final = 0.0005
 """Part by which our clock may run faster than the tenant's: as fast as a clock is ever slewed (adjtimex(2))."""
@@ -173,6 +175,36 @@ def given(leave_at: tuple[float, ...], now: float, ahead: float) -> tuple[tuple[
         return soon, 0.0
     wait = leave_at[-1] - ahead - now
     return (), max(0.001, min(wait, leave_at[0] - ahead / 2 - now) if ahead else wait)
+
+
+def widest(longest: float) -> float:
+    """The seconds over which calls are remembered: those of the longest window of any rate, or the documented one."""
+    return max(longest, _DOCUMENTED.seconds)
+
+
+def in_wider_windows(rate: Rate, longest: float) -> Rate | None:
+    """A rate over the widest windows that is as high; one process must not fill what another leaves free.
+
+    Without this, each of two processes would keep its own rate, and both together neither: after 100 calls at once
+    under 100/10, a process at 20/5 that looks back for five seconds would send 20 more.
+
+    Args:
+        rate: The limit to keep.
+        longest: Seconds of the longest window of any process's rate.
+
+    Returns:
+        None if there is no wider window, or if the tenant has lifted the documented limit.
+    """
+    seconds = widest(longest)
+    is_lifted = rate.requests * _DOCUMENTED.seconds > _DOCUMENTED.requests * rate.seconds
+    if rate.seconds >= seconds or is_lifted:
+        return None
+    return Rate(requests=int(rate.requests * seconds / rate.seconds), seconds=seconds)
+
+
+def counts_for(longest: float, rate: Rate) -> float:
+    """Seconds after which no call made until now counts for any process; arguments as for `in_wider_windows`."""
+    return window(max(longest, rate.seconds)) + SPREAD
 
 
 def window(seconds: float) -> float:

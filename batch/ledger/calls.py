@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from batch.api.dialects import Rate
 from batch.api.rate_window import (
     SPREAD,
     USED_WITHIN,
     Permits,
     Share,
     allowed,
+    counts_for,
     counts_since,
     departures,
     given,
+    in_wider_windows,
     repaired,
+    widest,
     window,
 )
 from batch.ledger import tables as t
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.api.dialects import Rate
     from batch.model import Clock
 
 LATE: Final = 1.0
@@ -200,13 +203,13 @@ class Calls:
             if wanted and pace.moved_to:
                 refuse_moved(connection)
             if pace.boot != moment.boot or not self._ours:
-                wait = self._seen_at + _whole(pace, rate) - now
+                wait = self._seen_at + counts_for(pace.longest, rate) - now
                 return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
             # What was counted is no longer there if we have just taken over.
             if taken is None or pace.id != self._of:
                 self._of, taken = pace.id, _count(connection, pace.id, counted, moment, rate)
             if moment.is_unknown and pace.calls:
-                self._unsure_until = now + _whole(pace, rate)
+                self._unsure_until = now + counts_for(pace.longest, rate)
             if now < self._unsure_until:
                 left = self._unsure_until - now
                 return Permits(at=now, wait=left, silence=left, why=_UNSURE, allowed=rate.requests)
@@ -215,18 +218,18 @@ class Calls:
             if not 0 <= now - self._tidied_at < every:
                 _forget(connection, pace, now)
                 self._tidied_at = now
-            most = allowed(rate, Share(cut_to=pace.cut_to, cut_at=pace.cut_at).at(now, rate))
+            share = Share(cut_to=pace.cut_to, cut_at=pace.cut_at).at(now, rate)
+            most = allowed(rate, share)
             silence = max(0.0, pace.silent_until - now)
             if silence or not wanted:
                 return Permits(at=now, wait=silence, silence=silence, allowed=most)
             wanted, free = min(wanted, most), most - taken()
-            ahead = max(ahead, _others_ahead(connection, free))
-            leave_at = (now,) * wanted
-            if wanted > free:
-                next_to_free = {"of": pace.id, "since": counts_since(now, rate), "too_many": wanted - free}
-                freed = connection.execute(_NEXT_TO_FREE, next_to_free).scalars().all()
-                leave_at = departures(wanted, free, freed, now, rate)
-            leave_at, wait = given(leave_at, now, ahead)
+            leave_at = _leave_at(connection, pace.id, wanted, free, now, rate)
+            if wide := in_wider_windows(rate, pace.longest):
+                left = allowed(wide, share) - _taken(connection, pace.id, now, wide)()
+                free = min(free, left)
+                leave_at = tuple(map(max, leave_at, _leave_at(connection, pace.id, wanted, left, now, wide)))
+            leave_at, wait = given(leave_at, now, max(ahead, _others_ahead(connection, free)))
             if not leave_at:
                 _close_dead(connection, pace.id, now, self._process)
                 return Permits(at=now, wait=ASK_AGAIN if math.isinf(wait) else wait, allowed=most)
@@ -295,7 +298,7 @@ class Calls:
             self._ours = True
             changed = corrected(row, moment.now)
             if moment.was_set:
-                self._unsure_until = moment.now + _whole(row, rate)
+                self._unsure_until = moment.now + counts_for(row.longest, rate)
                 until = max(changed.get("silent_until", row.silent_until), self._unsure_until)
                 changed |= {"silent_since": moment.now, "silent_until": until}
         elif self._stands_still(connection, row, moment):
@@ -319,7 +322,7 @@ class Calls:
         seen = (pace.boot, pace.calls, *connection.execute(_FINGERPRINT, {"of": pace.id}).one())
         if seen != self._seen or moment.was_set:
             self._seen, self._seen_at = seen, moment.now
-        return moment.now - self._seen_at >= max(_whole(pace, self._rate), USED_WITHIN + SPREAD)
+        return moment.now - self._seen_at >= max(counts_for(pace.longest, self._rate), USED_WITHIN + SPREAD)
 
 
 def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Moment) -> dict[str, Any]:
@@ -334,11 +337,6 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Mom
     }
 
 
-def _whole(pace: Any, rate: Rate) -> float:
-    """Seconds after which no call made until now counts."""
-    return window(max(pace.longest, rate.seconds)) + SPREAD
-
-
 def _count(
     connection: Connection, pace: int, counted: Mapping[int, float | None], moment: Moment, rate: Rate
 ) -> Callable[[], int]:
@@ -350,8 +348,21 @@ def _count(
         write(connection, _WAS_COUNTED, made)
     if unused:
         write(connection, _UNUSED, unused)
-    asked = ask(connection, _COUNT, {"of": pace, "since": counts_since(moment.now, rate)})
+    return _taken(connection, pace, moment.now, rate)
+
+
+def _taken(connection: Connection, pace: int, now: float, rate: Rate) -> Callable[[], int]:
+    asked = ask(connection, _COUNT, {"of": pace, "since": counts_since(now, rate)})
     return lambda: int(asked()[0].taken)
+
+
+def _leave_at(connection: Connection, pace: int, wanted: int, free: int, now: float, rate: Rate) -> tuple[float, ...]:
+    """When calls may leave by one limit; see departures."""
+    if wanted <= free:
+        return (now,) * wanted
+    next_to_free = {"of": pace, "since": counts_since(now, rate), "too_many": wanted - free}
+    freed = connection.execute(_NEXT_TO_FREE, next_to_free).scalars().all()
+    return departures(wanted, free, freed, now, rate)
 
 
 def _others_ahead(connection: Connection, free: int) -> float:
@@ -362,7 +373,7 @@ def _others_ahead(connection: Connection, free: int) -> float:
 def _forget(connection: Connection, pace: Any, now: float) -> None:
     """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
     # Others may count them over the documented window, even if no rate until now had so long a one.
-    connection.execute(_PAST, {"of": pace.id, "since": now - window(max(pace.longest, Rate().seconds))})
+    connection.execute(_PAST, {"of": pace.id, "since": now - window(widest(pace.longest))})
     connection.execute(_WERE_NOW, {"of": pace.id, "until": now + STEPPED, "at": now})
 
 

@@ -131,6 +131,27 @@ def test_calls_under_a_rate_of_shorter_windows_count_in_the_longer_ones_of_other
     assert_never_too_many(world.arrivals)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_processes_with_rates_over_different_windows_keep_the_documented_limit_together(
+    seed: int, world: World
+) -> None:
+    rates = [DOCUMENTED, Rate(requests=50, seconds=10), Rate(requests=20, seconds=5), Rate(requests=15, seconds=1.5)]
+    chance = Random(seed)  # noqa: S311 - repeatable
+
+    async def work(number: int, begins: float, rate: Rate) -> None:
+        await asyncio.sleep(begins)
+        pace = world.pace(rate, process=a_process(number))
+        await world.send(pace, 40)
+        await pace.aclose()
+
+    async def program() -> None:
+        await asyncio.gather(*(work(number, chance.uniform(0, 20), chance.choice(rates)) for number in range(2, 14)))
+
+    run_in_virtual_time(program())
+    assert len(world.arrivals) == 12 * 40
+    assert_never_too_many(world.arrivals)
+
+
 class Asked:
     """Records how many permits are wanted."""
 
