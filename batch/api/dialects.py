@@ -155,6 +155,7 @@ class Paths:
         trigger_subscriptions: Path of `GET …/trigger-subscriptions`; v3 has none and uses beta's.
         accounts_selection: Path of `POST …/access-requests/accounts-selection`, which is experimental; empty if this
             version has none.
+        role_assignments: Path of `GET …/identities/{identity}/role-assignments`; v3 has none and uses beta's.
     """
 
     submit: str
@@ -171,6 +172,7 @@ class Paths:
     access_request_config: str
     trigger_subscriptions: str
     accounts_selection: str
+    role_assignments: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,6 +205,7 @@ class Dialect:
         approvals_by_request: Whether the list of pending approvals can be filtered by access request.
         access_request_config_scopes: The same, to read the configuration of access requests.
         trigger_subscriptions_scopes: The same, to list the subscriptions to event triggers.
+        role_assignments_scopes: The same, to list a person's roles with the ids of their assignments.
         accounts_selection_scopes: The same, to ask for the accounts that a request may choose from.
         people_filters: Fields that filter the list of people.
         support_ends: First day without the vendor's support; None if no end is announced.
@@ -240,6 +243,7 @@ class Dialect:
         "sp:trigger-service-subscriptions:read",
         "sp:trigger-service-subscriptions:manage",
     )
+    role_assignments_scopes: tuple[str, ...] = ("idn:identity:read", "idn:identity:manage")
     accounts_selection_scopes: tuple[str, ...] = ("idn:access-request:create",)
     people_filters: tuple[str, ...] = ("alias", "email", "name")
     support_ends: date | None = None
@@ -285,6 +289,7 @@ def _paths(version: str) -> Paths:
         access_request_config=f"/{version}/access-request-config",
         trigger_subscriptions=f"/{version}/trigger-subscriptions",
         accounts_selection=f"/{version}/access-requests/accounts-selection",
+        role_assignments=f"/{version}/identities/{{identity}}/role-assignments",
     )
 
 
@@ -332,6 +337,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                     entitlements="/beta/entitlements",
                     trigger_subscriptions="/beta/trigger-subscriptions",
                     accounts_selection="",
+                    role_assignments="/beta/identities/{identity}/role-assignments",
                 ),
             ),
             # Public identities have names but no filter for them.
@@ -361,6 +367,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
                 access_request_config="/access-request-config/v2",
                 trigger_subscriptions="/trigger-subscriptions/v1",
                 accounts_selection="/access-requests/v1/accounts-selection",
+                role_assignments="/identities/v1/{identity}/role-assignments",
             ),
             nested=True,
             start_date=True,

@@ -1,7 +1,9 @@
-"""Accounts that a request may choose from (`POST …/access-requests/accounts-selection`).
+"""The accounts that a request may choose from, and the assignments of roles.
 
-Source: the operation `loadAccountSelections` of the vendor's documents. It takes the body of a request and says for
-each person and item which accounts there are, whether a choice is needed, and whether it is blocked.
+Source: the operations `loadAccountSelections` and `getRoleAssignments` of the vendor's documents. The first takes the
+body of a request and says for each person and item which accounts there are, whether a choice is needed, and whether
+it is blocked. The second gives the ids by which a revoke names one of several assignments of a role; it says on which
+account an assignment lies only if the role is named.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ItemType
+from batch.sandbox.holdings import assignment_id
+from batch.text import instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from batch.sandbox.directory import AccessItem, Account, Known, Person, Source
-    from batch.sandbox.holdings import ItemKey
+    from batch.sandbox.holdings import AccountKey, Holding, ItemKey
 
 ALREADY_ASSIGNED: Final = "ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT"
 """Why a choice is blocked: an access profile that is held stays on its account."""
@@ -90,4 +94,55 @@ def _account(account: Account) -> dict[str, object]:
         "id": account.id,
         "name": account.name,
         **({"uuid": account.uuid} if account.uuid else {}),
+    }
+
+
+def role_assignments(
+    known: Known, identity: str, held: Mapping[AccountKey, Holding], *, role: str = ""
+) -> list[dict[str, object]]:
+    """The assignments of a person's roles.
+
+    Args:
+        known: People and items.
+        identity: The person.
+        held: What the person holds, on each account.
+        role: Only assignments of this role, in full; empty for all.
+    """
+    return [
+        _assignment(known, identity, key, holding, in_full=bool(role))
+        for key, holding in held.items()
+        if key[0][0] is ItemType.ROLE and role in {"", key[0][1]}
+    ]
+
+
+def _assignment(known: Known, identity: str, key: AccountKey, holding: Holding, *, in_full: bool) -> dict[str, object]:
+    (item_type, item_id), account = key
+    item = known.item(item_id, item_type)
+    assignment: dict[str, object] = {
+        "id": assignment_id(identity, key),
+        "role": {"type": "ROLE", "id": item_id, "name": item.name},
+        "addedDate": instant(holding.since),
+        "startDate": None,
+        "removeDate": None if holding.until is None else instant(holding.until),
+    }
+    if not in_full:
+        return assignment
+    person = known.described(identity)
+    accounts = [one for source in item.sources for one in accounts_on(known, person, source)]
+    return assignment | {
+        "comments": None,
+        "assignmentSource": "Access Request",
+        "assignedDimensions": [],
+        "accountTargets": [
+            {
+                "source": {"type": "SOURCE", "id": one.source.id, "name": one.source.name},
+                "accountInfo": {
+                    "nativeIdentity": one.native_identity,
+                    "displayName": one.name,
+                    "uuid": one.uuid or None,
+                },
+            }
+            for one in accounts
+            if account in {one.native_identity, one.uuid}
+        ],
     }

@@ -71,6 +71,7 @@ class ApiRoutes:
         subscriptions = trigger_subscriptions_endpoint(self._settings.trigger_subscriptions)
         yield from gate.routes("trigger_subscriptions", "GET", self._listed(subscriptions))
         yield from gate.routes("accounts_selection", "POST", self._accounts, as_user=True)
+        yield from gate.routes("role_assignments", "GET", self._role_assignments)
         yield from gate.routes("cancel", "POST", self._cancel, as_user=True)
         yield from gate.routes("bulk_cancel", "POST", self._cancel_in_bulk, as_user=True)
         yield from gate.routes("search", "POST", self._found)
@@ -154,6 +155,11 @@ class ApiRoutes:
         refusal = self._without_header(request)
         body = _parsed(await request.body())
         return refusal or self._tenant.select_accounts(body, self._gate.clock(), dialect)
+
+    async def _role_assignments(self, request: Request, _dialect: Dialect) -> Answer:
+        identity, role = request.path_params["identity"], request.query_params.get("roleId", "")
+        listed = self._tenant.role_assignments(identity, self._gate.clock(), role=role)
+        return Answer(status=HTTPStatus.OK, body=listed)
 
     async def _cancel(self, request: Request, _dialect: Dialect) -> Answer:
         body = _parsed(await request.body())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from batch.api.dialects import DIALECTS, Dialect, ItemType, Operation
-from batch.sandbox.accounts_selection import selections
+from batch.sandbox.accounts_selection import role_assignments, selections
 from batch.sandbox.answers import Answer, BadQueryError, problem
 from batch.sandbox.audit import AcceptedChange, AcceptedRequest, AuditLog
 from batch.sandbox.cancelling import CancelId, rows_to_cancel, rows_to_cancel_in_bulk
@@ -189,6 +189,10 @@ class SimulatedTenant:
     def held(self, identity: str, now: datetime) -> Mapping[ItemKey, Holding]:
         """The access of an identity."""
         return self._holdings.at(identity, now)
+
+    def role_assignments(self, identity: str, now: datetime, *, role: str = "") -> list[dict[str, object]]:
+        """The assignments of an identity's roles as the API lists them; in full if one role is named."""
+        return role_assignments(self.known, identity, self._holdings.by_account(identity, now), role=role)
 
     def held_as_searched(self, identity: str, now: datetime) -> Mapping[ItemKey, Holding]:
         """The access of an identity as the search shows it, with its lag."""
