@@ -1,17 +1,19 @@
 """`doctor`: checks everything that submitting needs, and changes nothing at the tenant.
 
-It opens the ledger as `submit` does (creates or upgrades it if necessary), because its one call counts against the
-tenant's rate limit and is counted in the ledger.
+It opens the ledger as `submit` does (creates or upgrades it if necessary), because its few calls count against the
+tenant's rate limit and are counted in the ledger.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice, PaceChanged, Waiting
 from batch.commands.session import SANDBOX, connection, find_access, knows_tenant
+from batch.commands.tenant_settings import SettingsQuestion
 from batch.credentials.find import require_tenant
 from batch.errors import (
     AccessBatchError,
@@ -21,7 +23,9 @@ from batch.errors import (
     TenantLostError,
 )
 from batch.ledger.calls import RateKey
+from batch.model import CheckTenant
 from batch.report import doctor_checks
+from batch.report.tenant_settings import check_settings
 from batch.tenant.client import Tenant
 from batch.tenant.pace import Pace
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     from batch.answers.events import RunEvent
     from batch.api.rate_window import Permits
+    from batch.api.token_claims import TokenClaims
     from batch.commands.runtime import Runtime
     from batch.commands.session import Access, Connection
     from batch.ledger.store import Ledger
@@ -106,16 +111,34 @@ async def _ask(
         ) as tenant,
         contextlib.aclosing(pace),
     ):
-        return [check async for check in _checks(tenant, settings, seen, runtime)]
+        question = (
+            SettingsQuestion(
+                tenant.settings,
+                memory=ledger.cache,
+                tenant=access.tenant,
+                dialect=settings.api,
+                # What it examines is as it is now.
+                since=runtime.now(),
+                clock=runtime.clock,
+            )
+            if ledger is not None and settings.check_tenant is not CheckTenant.NEVER
+            else None
+        )
+        return [check async for check in _checks(tenant, question, settings, seen, runtime)]
 
 
-async def _checks(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runtime) -> AsyncIterator[DoctorCheck]:
+async def _checks(
+    tenant: Tenant, question: SettingsQuestion | None, settings: Settings, seen: _Seen, runtime: Runtime
+) -> AsyncIterator[DoctorCheck]:
     dialect = settings.dialect
     try:
         token_claims = await tenant.token_claims()
     except AccessBatchError as error:
         yield _failure("token", error)
         return
+    if question is not None:
+        with contextlib.suppress(StoppedError):
+            token_claims = replace(token_claims, user_name=(await question.requester(token_claims)).name)
     for check in doctor_checks.check_token(token_claims, dialect):
         yield check
     try:
@@ -131,7 +154,19 @@ async def _checks(tenant: Tenant, settings: Settings, seen: _Seen, runtime: Runt
         ahead = answer.server_time - runtime.now() if answer.server_time else None
         yield doctor_checks.check_clock(ahead, runtime.wall.ahead() if runtime.wall else None)
         yield doctor_checks.check_limit(settings.pace, dialect, headers, seen.allowed)
+        if question is not None:
+            for check in await _settings_checks(question, token_claims, settings):
+                yield check
     yield doctor_checks.check_version(dialect, seen.notice, runtime.now().date())
+
+
+async def _settings_checks(
+    question: SettingsQuestion, claims: TokenClaims, settings: Settings
+) -> tuple[DoctorCheck, ...]:
+    try:
+        return check_settings(await question.ask(claims), settings.pace, settings.dialect)
+    except StoppedError as error:
+        return (doctor_checks.warning("config", error.message, error.next_step),)
 
 
 class _Seen:

@@ -331,6 +331,7 @@ class InputRun:
         upto, taken = classified.upto, to_take_over(classified, plan.changes)
         # For a large input this is as large as the plan, and writing needs memory too.
         del classified
+        check.describe_plan(plan)
         self._ask(as_if_planned(EMPTY_TALLY, plan))
         new = NewRun(
             tenant=self._tenant,

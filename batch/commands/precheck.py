@@ -13,6 +13,7 @@ from batch.answers.events import PrecheckCost, PrecheckResult, tell_each
 from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import notices_on, require_fit_token
+from batch.commands.tenant_settings import SettingsQuestion
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
 from batch.dedupe.reasons import SECOND_HAND
 from batch.errors import SettingsError, StoppedError
@@ -20,7 +21,9 @@ from batch.loops.compare import other_runs
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, RowClass
 from batch.report.precheck import describe_cost, describe_other_runs, describe_precheck, describe_unknown
+from batch.report.tenant_settings import describe_settings, describe_unshown
 from batch.states import UNSENT, VOID
+from batch.status.approvals_ahead import approvals_ahead
 from batch.status.cheapest_list import is_expensive
 from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
 from batch.text import without_password
@@ -30,13 +33,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.answers.events import RunEvent, Tell
+    from batch.api.tenant_settings import TenantSettings
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.pipeline import Classified
+    from batch.plan.plan import Plan
     from batch.settings import Settings
+    from batch.status.approvals_ahead import ApprovalsAhead
     from batch.status.in_progress import TenantView
     from batch.tenant.status import Listing
 
@@ -53,6 +59,10 @@ class CommandPrecheck:
         sessions: How to reach the tenant.
         runtime: Clock, randomness and process.
         log: Takes the events.
+
+    Attributes:
+        tenant_settings: What holds for every request at the tenant; None if it was not asked.
+        approvals: What the newest plan asks of approvers; None without one.
     """
 
     def __init__(
@@ -81,6 +91,8 @@ class CommandPrecheck:
         self._asked_held = self._asked_not_held = True
         self._has_looked = False
         self._unsure = 0
+        self.tenant_settings: TenantSettings | None = None
+        self.approvals: ApprovalsAhead | None = None
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """The fresh changes to set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS.
@@ -175,6 +187,12 @@ class CommandPrecheck:
         """Show the result."""
         self._screen.say(*describe_precheck(self.checked(verdicts)))
 
+    def describe_plan(self, plan: Plan) -> None:
+        """Show what holds for every request at the tenant, and what a plan asks of approvers."""
+        if (settings := self.tenant_settings) is not None and plan.requests:
+            self.approvals = approvals_ahead(plan.changes, settings.requester.id)
+            self._screen.say(*describe_settings(settings, self.approvals, self._settings.pace, plan.bodies))
+
     def checked(self, verdicts: pl.DataFrame) -> PrecheckResult | None:
         """The result; None if the tenant was never asked."""
         if self._oldest is None and not self._calls and verdicts.is_empty():
@@ -211,12 +229,24 @@ class CommandPrecheck:
 
     async def _run(self, ledger: Ledger, scope: PrecheckScope) -> TenantView:
         settings, dialect = self._settings, self._settings.dialect
+        unshown: tuple[str, ...] = ()
         async with self._sessions.open(ledger, self._tell) as session:
             # Sending gives the notice about an unreadable token.
             await require_fit_token(session.tenant, dialect, lambda _event: None)
             if not self._is_known(ledger):
                 await self._refuse_others(session.tenant.statuses, ledger)
             token_claims = await session.tenant.token_claims()
+            if self.tenant_settings is None:
+                question = SettingsQuestion(
+                    session.tenant.settings,
+                    memory=ledger.cache,
+                    tenant=self._sessions.access.tenant,
+                    dialect=settings.api,
+                    since=self._since,
+                    clock=self._runtime.clock,
+                )
+                self.tenant_settings = await question.ask(token_claims)
+                unshown = tuple(describe_unshown(self.tenant_settings, dialect))
             precheck = Precheck(
                 listing=session.tenant.statuses,
                 holdings=session.tenant.holdings,
@@ -237,7 +267,8 @@ class CommandPrecheck:
         self._oldest = precheck.oldest or self._oldest
         self._unclear = precheck.unread
         self._closed_list, self._closed_index = bool(precheck.closed_list), bool(precheck.closed_index)
-        unknown = tuple(describe_unknown(dialect, closed_list=precheck.closed_list, closed_index=precheck.closed_index))
+        closed = describe_unknown(dialect, closed_list=precheck.closed_list, closed_index=precheck.closed_index)
+        unknown = (*closed, *unshown)
         if unknown and self._when is CheckTenant.ALWAYS:
             raise SettingsError(
                 " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."

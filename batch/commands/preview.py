@@ -122,6 +122,7 @@ def preview(
     screen.say(*describe_input(classified, listed=[RowClass.REJECTED] if only_rows else []))
     if check is not None:
         check.describe(verdicts)
+        check.describe_plan(plan)
     if not only_rows and check is None:
         screen.say(describe_unchecked(tenant, settings.check_tenant))
     if only_rows:
@@ -151,6 +152,8 @@ def preview(
         names=names.counts,
         left_out=table.left_out,
         precheck=check.checked(verdicts) if check else None,
+        settings=check.tenant_settings if check else None,
+        approvals=check.approvals if check else None,
     )
 
 

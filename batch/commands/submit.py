@@ -386,6 +386,8 @@ def _report(
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
         precheck=check.checked(set_aside),
+        settings=check.tenant_settings,
+        approvals=check.approvals,
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
         waiting=waiting,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.model import RowClass
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from batch.answers.events import PrecheckResult
+    from batch.api.tenant_settings import TenantSettings
     from batch.dedupe.row_class import SetAside
     from batch.model import Tally, TrackSummary
     from batch.names.resolve import NameCounts
+    from batch.status.approvals_ahead import ApprovalsAhead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,8 @@ class Summary:
         elapsed: Seconds that this process took.
         names: How the input's names were resolved.
         precheck: The result of the precheck; None without one.
+        settings: What holds for every request at the tenant; None if it was not asked.
+        approvals: What the plan asks of approvers; None if that is not known.
         tracked: The states of the accepted changes at the tenant; None if not asked.
         was_tracked: Whether this command tracked the run, so that the changes' outcomes set the exit code.
         waiting: Number of changes held back because another run may have submitted them.
@@ -57,6 +61,8 @@ class Summary:
     elapsed: float
     names: NameCounts = NO_NAMES
     precheck: PrecheckResult | None = None
+    settings: TenantSettings | None = None
+    approvals: ApprovalsAhead | None = None
     tracked: TrackSummary | None = None
     was_tracked: bool = False
     waiting: int = 0
@@ -88,6 +94,8 @@ class Summary:
                 "ambiguous": self.names.ambiguous,
             },
             "checked": self.precheck and _precheck_as_json(self.precheck),
+            **(self.settings.as_json() if self.settings else dict.fromkeys(_SETTINGS)),
+            "approvals": self.approvals and asdict(self.approvals),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
             "files": {**dict.fromkeys(_FILES), **self.files},
             "head": self.head or None,
@@ -120,6 +128,7 @@ class Summary:
         return max(track_code, 0 if self.flawless else 3)
 
 
+_SETTINGS: Final = ("requester", "access_request_config", "triggers")
 _FILES: Final = ("rejected", "refused", "unsent", "failed", "results", "report")
 
 

@@ -191,7 +191,13 @@ def test_the_precheck_uses_the_administration_list_if_the_status_list_is_forbidd
     settings = SandboxSettings(
         rate=FAST,
         visibility_delay=0.0,
-        scopes=("idn:access-request:create", "idn:access-request-administration:read", "sp:search:read"),
+        scopes=(
+            "idn:access-request:create",
+            "idn:access-request-administration:read",
+            "sp:search:read",
+            "idn:access-request-config:read",
+            "sp:trigger-service-subscriptions:read",
+        ),
     )
     with running_sandbox(settings) as sandbox:
         request_by_somebody(sandbox, 0)

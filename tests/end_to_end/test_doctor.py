@@ -35,6 +35,8 @@ CHECKS = (
     "status list",
     "clock",
     "rate limit",
+    "config",
+    "triggers",
     "API version",
 )
 
@@ -62,11 +64,11 @@ def test_doctor_reports_every_check_of_a_sound_setup_as_ok_and_submits_nothing(p
         people = program("doctor", env=env)
     assert ended.code == people.code == 0
     assert verdicts(ended) == dict.fromkeys(CHECKS, "ok")
-    assert (ended.json["ok"], ended.json["warn"], ended.json["fail"]) == (12, 0, 0)
+    assert (ended.json["ok"], ended.json["warn"], ended.json["fail"]) == (14, 0, 0)
     assert people.out.endswith("Ready to submit, 0 warnings.\n")
-    assert len(people.out.splitlines()) == 13
+    assert len(people.out.splitlines()) == 15
     assert sandbox.client_secret not in ended.out + ended.err + people.out + people.err
-    assert rows(path, "SELECT calls FROM pace") == [(2,)]
+    assert rows(path, "SELECT calls FROM pace") == [(8,)]
 
 
 def test_doctor_names_the_source_of_the_secret_without_showing_the_secret(
@@ -139,14 +141,15 @@ def test_doctor_reports_a_wrong_clock(program: Program) -> None:
 def test_doctor_neither_waits_for_nor_calls_a_tenant_that_requests_a_long_pause(program: Program) -> None:
     with running_sandbox(SandboxSettings(rate=Rate(requests=1, seconds=3600))) as sandbox:
         env = {**environment(sandbox), "ACCESS_BATCH_RATE": "100/10"}
-        assert program("doctor", env=env).code == 0
         throttled, silent = program("doctor", "--json", env=env), program("doctor", "--json", env=env)
-    assert "429" in finding(throttled, "status list")["said"]
-    for ended in (throttled, silent):
+    assert verdicts(throttled)["status list"] == "ok"
+    assert "429" in finding(throttled, "config")["said"]
+    for ended, check in ((throttled, "config"), (silent, "status list")):
         assert ended.code == 0
-        assert finding(ended, "status list")["verdict"] == "warn"
-        assert "No answer yet" in finding(ended, "status list")["said"]
+        assert finding(ended, check)["verdict"] == "warn"
+        assert "No answer yet" in finding(ended, check)["said"]
     assert "asked us to wait" in finding(silent, "status list")["said"]
+    assert "config" not in verdicts(silent)
 
 
 def test_doctor_reports_an_unreachable_tenant_at_once(program: Program) -> None:

@@ -31,7 +31,8 @@ DOCUMENTED = """
  "requests": {"planned": 0, "lower_bound": 0, "accepted": 0, "refused": 0, "unconfirmed": 0, "unsent": 0},
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
  "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
- "tracked": null, "checked": null,
+ "tracked": null, "checked": null, "requester": null, "access_request_config": null, "triggers": null,
+ "approvals": null,
  "files": {"rejected": null, "refused": null, "unsent": null, "failed": null, "results": null, "report": null},
  "head": null, "elapsed_s": 0.0}
 """
@@ -105,6 +106,10 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         "names": {"looked_up": 412, "calls": 9, "found": 405, "unknown": 4, "ambiguous": 3},
         "tracked": None,
         "checked": None,
+        "requester": None,
+        "access_request_config": None,
+        "triggers": None,
+        "approvals": None,
         "files": {
             "rejected": "out/rejected.csv",
             "refused": None,
