@@ -8,7 +8,6 @@ limits and default, and its `Option` says the rest. Every field can be set by a 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import stat
 import tomllib
@@ -21,11 +20,19 @@ import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 
 from batch.api.dialects import Rate, dialect_named
-from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
+from batch.api.tenant_outcome import TenantOutcome
 from batch.errors import SettingsError
 from batch.files import read_small
 from batch.folders import HAS_MODES, check_way
 from batch.model import CheckTenant, Effort, IdentityBy
+from batch.setting_values import (
+    read_one_or_several,
+    read_rate,
+    read_resubmit,
+    read_several,
+    read_size,
+    read_tenant_rules,
+)
 from batch.text import has_password
 
 if TYPE_CHECKING:
@@ -37,7 +44,6 @@ OutFormat: TypeAlias = Literal["csv", "xlsx"]
 APPLICATION: Final = "access-batch"
 _OURS: Final = "ACCESS_BATCH_"
 _VENDORS: Final = "SAIL_"
-_SIZE: Final = re.compile(r"\s*([0-9]{1,9})\s*([kmg]?)i?b?\s*", re.IGNORECASE)
 
 
 class Credentials(BaseModel):
@@ -100,52 +106,6 @@ class SettingSources:
     profiles: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _rate(value: Any) -> Any:
-    """Reads `N/SECONDS`."""
-    if value is None or isinstance(value, Rate):
-        return value
-    requests, _, seconds = str(value).partition("/")
-    try:
-        rate = Rate(requests=int(requests), seconds=float(seconds))
-    except ValueError:
-        raise ValueError("write it as N/SECONDS, such as 100/10") from None
-    if rate.requests < 1 or not 0 < rate.seconds <= 3600:  # noqa: PLR2004 - an hour is plenty
-        raise ValueError("both numbers must be positive, and SECONDS at most 3600")
-    return rate
-
-
-def _several(value: Any) -> Any:
-    """Reads a list, or a text with commas."""
-    return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _one_or_several(value: Any) -> Any:
-    """Reads a list, or one text, which may have commas."""
-    return (value,) if isinstance(value, str) else value
-
-
-def _resubmit(value: Any) -> Any:
-    """Reads a list of outcomes, or a text with commas."""
-    allowed = ",".join(RESUBMITTABLE)
-    words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, list | tuple | set | frozenset):
-        raise ValueError(f"write it as {allowed}")  # noqa: TRY004 - pydantic takes no TypeError
-    named = {str(word).strip().lower() for word in words}
-    if not named <= set(map(str, RESUBMITTABLE)):
-        raise ValueError(f"name any of {allowed}, with commas between them")
-    return frozenset(map(TenantOutcome, named))
-
-
-def _size(value: Any) -> Any:
-    """Reads a number of bytes, or of KB, MB or GB."""
-    if value is None or type(value) is int:
-        return value
-    found = _SIZE.fullmatch(str(value))
-    if not found:
-        raise ValueError("write it as a number with KB, MB or GB, such as 512MB")
-    return int(found[1]) * 1024 ** " kmg".index(found[2].lower() or " ")
-
-
 class Settings(BaseModel):
     """Everything that can be set; each field without an `Option` is no flag."""
 
@@ -174,7 +134,9 @@ class Settings(BaseModel):
     ] = "csv"
     out: Annotated[Path | None, Option("Folder for results.", "DIR", default="INPUT.results beside the input")] = None
     rate: Annotated[
-        Rate | None, BeforeValidator(_rate), Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10")
+        Rate | None,
+        BeforeValidator(read_rate),
+        Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10"),
     ] = None
     effort: Annotated[Effort, Option("Effort to find fewer requests: fast, normal or thorough.", "LEVEL")] = (
         Effort.NORMAL
@@ -183,6 +145,12 @@ class Settings(BaseModel):
         CheckTenant,
         Option("Ask the tenant first which changes are in progress or held already: auto, always or never.", "WHEN"),
     ] = CheckTenant.AUTO
+    strict: Annotated[bool, Option("Reject rows that the tenant may refuse, too.")] = False
+    ignore: Annotated[
+        tuple[str, ...],
+        BeforeValidator(read_tenant_rules),
+        Option("Submit rows that break this rule of the tenant; repeatable.", "RULE"),
+    ] = ()
     new_ledger: Annotated[bool, Option("Go on even if another ledger has submitted there.", consents=True)] = False
     trust: Annotated[Path | None, Option("Trust reports of machines with these keys.", "FILE", consents=True)] = None
     concurrency: Annotated[int, Field(ge=1, le=100), Option("Most attempts in progress at the same time.", "N")] = 20
@@ -210,7 +178,7 @@ class Settings(BaseModel):
     ] = 300.0
     resubmit: Annotated[
         frozenset[TenantOutcome],
-        BeforeValidator(_resubmit),
+        BeforeValidator(read_resubmit),
         Option("Resubmit changes that ended in these states: rejected,cancelled,failed.", "STATES"),
     ] = frozenset()
     wait: Annotated[bool, Option("Track accepted changes until each is provisioned, rejected or failed.")] = False
@@ -223,11 +191,13 @@ class Settings(BaseModel):
     sheet: Annotated[str, Option("The sheet of a workbook to read, if it has several.", "NAME")] = ""
     where: Annotated[
         tuple[str, ...],
-        BeforeValidator(_one_or_several),
+        BeforeValidator(read_one_or_several),
         Option("Take only rows that match: COLUMN=TEXT, COLUMN!=TEXT, or COLUMN~PART; repeatable.", "CONDITION"),
     ] = ()
     map: Annotated[
-        tuple[str, ...], BeforeValidator(_several), Option("Read your column as one of ours; repeatable.", "YOURS=OURS")
+        tuple[str, ...],
+        BeforeValidator(read_several),
+        Option("Read your column as one of ours; repeatable.", "YOURS=OURS"),
     ] = ()
     date_format: Annotated[
         str,
@@ -239,7 +209,7 @@ class Settings(BaseModel):
     comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
     max_input: Annotated[
         int | None,
-        BeforeValidator(_size),
+        BeforeValidator(read_size),
         Field(ge=1),
         Option(
             "Size limit of all inputs together; the limits on rows and columns grow with it.", "SIZE", default="512MB"

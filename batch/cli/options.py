@@ -42,7 +42,7 @@ CLIENT: Final = ("base_url", "client_id")
 TENANT: Final = (
     *("ledger", "ledger_insecure", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox"),
 )
-PLANNING: Final = ("effort", "check_tenant", "new_ledger")
+PLANNING: Final = ("effort", "check_tenant", "strict", "ignore", "new_ledger")
 HTTP: Final = ("timeout", "ca_file")
 TIMES: Final = ("settle_after", "give_up_after")
 NAMES: Final = ("identity_by", "max_age", "resubmit")
@@ -52,7 +52,7 @@ TRACKING: Final = ("track_for", "log_file")
 HEADINGS: Final = {
     "What": (
         *("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input", "identity_by"),
-        *("resubmit", "check_tenant", "max_age", "new_ledger", "trust", "yes", "confirm"),
+        *("resubmit", "check_tenant", "strict", "ignore", "max_age", "new_ledger", "trust", "yes", "confirm"),
     ),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,7 @@ import polars as pl
 from batch.answers.events import PrecheckCost, PrecheckResult, tell_each
 from batch.api.dialects import ADMIN_LEVEL
 from batch.commands.interrupt import on_interrupt
+from batch.commands.preflight import CommandPreflight
 from batch.commands.session import notices_on, require_fit_token
 from batch.commands.tenant_settings import SettingsQuestion
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
@@ -20,11 +22,14 @@ from batch.errors import SettingsError, StoppedError
 from batch.loops.compare import other_runs
 from batch.loops.precheck import Precheck, PrecheckScope
 from batch.model import CheckTenant, RowClass
+from batch.pipeline import with_tenant_verdicts
 from batch.report.precheck import describe_cost, describe_other_runs, describe_precheck, describe_unknown
 from batch.report.tenant_settings import describe_settings, describe_unshown
+from batch.report.preflight import describe_closed
 from batch.states import UNSENT, VOID
 from batch.status.approvals_ahead import approvals_ahead
 from batch.status.cheapest_list import is_expensive
+from batch.status.findings import items_to_ask
 from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
 from batch.text import without_password
 
@@ -93,9 +98,12 @@ class CommandPrecheck:
         self._unsure = 0
         self.tenant_settings: TenantSettings | None = None
         self.approvals: ApprovalsAhead | None = None
+        self.preflight = CommandPreflight(settings, screen, runtime)
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """The fresh changes to set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS.
+
+        Among them are those that the preflight rejects.
 
         Raises:
             SettingsError: The precheck is required, and the tenant does not allow it; or the ledger is new, and another
@@ -117,12 +125,13 @@ class CommandPrecheck:
         ended = classified.known.filter(~is_unsent).join(fresh, on=KEY, how="semi")
         if not ended.is_empty():
             self._since = self._began
-        tenant_view = asyncio.run(self._awaited(self._run(ledger, scope)))
+        self.preflight.forget()
+        tenant_view = asyncio.run(self._awaited(self._run(ledger, scope, classified.changes.filter("fresh"))))
         self._unclear += count_unclear(tenant_view, fresh)
         verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
-        return verdicts
+        return pl.concat([verdicts, self.preflight.judge(with_tenant_verdicts(classified, verdicts))])
 
     def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Ask the tenant's status list something, whatever `--check-tenant` says.
@@ -186,6 +195,7 @@ class CommandPrecheck:
     def describe(self, verdicts: pl.DataFrame) -> None:
         """Show the result."""
         self._screen.say(*describe_precheck(self.checked(verdicts)))
+        self.preflight.describe()
 
     def describe_plan(self, plan: Plan) -> None:
         """Show what holds for every request at the tenant, and what a plan asks of approvers."""
@@ -197,11 +207,12 @@ class CommandPrecheck:
         """The result; None if the tenant was never asked."""
         if self._oldest is None and not self._calls and verdicts.is_empty():
             return None
-        verdicts = verdicts.filter(~pl.col("tenant_reason").str.starts_with(SECOND_HAND))
+        is_ours = pl.col("tenant_reason").str.starts_with(SECOND_HAND)
+        verdicts = verdicts.filter(~is_ours & (pl.col("tenant_class") != RowClass.REJECTED.value))
         counted = Counter(verdicts.get_column("tenant_class").to_list())
         held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(
-            calls=self._calls,
+            calls=self._calls + self.preflight.calls,
             in_progress=None if self._closed_list else verdicts.height - held - not_held,
             held=held if self._asked_held and not self._closed_index else None,
             not_held=not_held if self._asked_not_held and not self._closed_index else None,
@@ -227,7 +238,7 @@ class CommandPrecheck:
             raise KeyboardInterrupt("Interrupted during the precheck: nothing was sent.") from None
         return answered
 
-    async def _run(self, ledger: Ledger, scope: PrecheckScope) -> TenantView:
+    async def _run(self, ledger: Ledger, scope: PrecheckScope, fresh: pl.DataFrame) -> TenantView:
         settings, dialect = self._settings, self._settings.dialect
         unshown: tuple[str, ...] = ()
         async with self._sessions.open(ledger, self._tell) as session:
@@ -247,11 +258,16 @@ class CommandPrecheck:
                 )
                 self.tenant_settings = await question.ask(token_claims)
                 unshown = tuple(describe_unshown(self.tenant_settings, dialect))
+            sees_all = ADMIN_LEVEL in token_claims.authorities
+            preflight = self.preflight.of(
+                session.tenant.reader, ledger, self._sessions.access.tenant, since=self._since, sees_all=sees_all
+            )
+            scope = replace(scope, calls_besides=preflight.calls_needed(items_to_ask(fresh)))
             precheck = Precheck(
                 listing=session.tenant.statuses,
                 holdings=session.tenant.holdings,
                 administration=bool(dialect.paths.administration),
-                sees_all=ADMIN_LEVEL in token_claims.authorities,
+                sees_all=sees_all,
                 myself=token_claims.user_id,
                 memory=ledger.cache,
                 tenant=self._sessions.access.tenant,
@@ -264,11 +280,12 @@ class CommandPrecheck:
                 tenant_view = await precheck.ask(scope)
             finally:
                 self._calls += precheck.calls
+            await self.preflight.ask(preflight, fresh, tenant_view)
         self._oldest = precheck.oldest or self._oldest
         self._unclear = precheck.unread
         self._closed_list, self._closed_index = bool(precheck.closed_list), bool(precheck.closed_index)
         closed = describe_unknown(dialect, closed_list=precheck.closed_list, closed_index=precheck.closed_index)
-        unknown = (*closed, *unshown)
+        unknown = (*closed, *describe_closed(dialect, preflight.closed), *unshown)
         if unknown and self._when is CheckTenant.ALWAYS:
             raise SettingsError(
                 " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."
@@ -285,14 +302,14 @@ class CommandPrecheck:
 
 def scope_of(fresh: pl.DataFrame, changes: pl.DataFrame) -> PrecheckScope:
     """What to ask about the fresh ones among an input's changes."""
-    wanted = pl.concat([plain_grants(fresh), revokes(fresh)])
+    people = fresh.get_column("identity_id").unique().sort().to_list()
     every = pl.concat([plain_grants(changes), revokes(changes)])
     revoked: dict[str, list[tuple[str, str]]] = {}
     for person, *item in revokes(fresh).select(KEY).sort(KEY).rows():
         revoked.setdefault(person, []).append((item[0], item[1]))
     return PrecheckScope(
-        people=fresh.get_column("identity_id").unique().sort().to_list(),
-        holders=wanted.get_column("identity_id").unique().sort().to_list(),
+        people=people,
+        holders=people,
         items=frozenset(every.select("item_type", "item_id").unique().rows()),
         revokes=revoked,
     )

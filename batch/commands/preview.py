@@ -154,6 +154,7 @@ def preview(
         precheck=check.checked(verdicts) if check else None,
         settings=check.tenant_settings if check else None,
         approvals=check.approvals if check else None,
+        warned=check.preflight.warned if check else (),
     )
 
 

@@ -388,6 +388,7 @@ def _report(
         precheck=check.checked(set_aside),
         settings=check.tenant_settings,
         approvals=check.approvals,
+        warned=check.preflight.warned,
         tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
         was_tracked=tracked_now,
         waiting=waiting,

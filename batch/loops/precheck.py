@@ -63,12 +63,14 @@ class PrecheckScope:
         holders: Ids of the identities to ask for held items.
         items: The items that they may hold.
         revokes: The items of which a revoke is wanted, by identity; each identity is one of the holders.
+        calls_besides: Calls that the command makes for its other questions, to be told with the precheck's.
     """
 
     people: Sequence[str]
     holders: Sequence[str]
     items: Collection[Item]
     revokes: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
+    calls_besides: int = 0
 
 
 class Precheck:
@@ -149,7 +151,7 @@ class Precheck:
         listed = [person for person in scope.people if person not in progress]
         searched = [person for person in scope.holders if person not in held]
         if listed:
-            progress |= await self._ask_list(listed, calls_besides=searches(len(searched)))
+            progress |= await self._ask_list(listed, calls_besides=searches(len(searched)) + scope.calls_besides)
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
         indexed = {person: _from_json(said) for person, said in held.items()}

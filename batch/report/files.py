@@ -26,6 +26,7 @@ from batch.read.some_items import with_only
 from batch.report.corrections import keep_corrections, mark_as_written
 from batch.report.workbook import Sheet, misfit, write_workbook
 from batch.states import State
+from batch.status.findings import rule_and_message
 from batch.text import defused
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def write_result_files(
         The paths of `rejected` and, with changes, `results` and WAYS_BACK; None for one that is not written. An older
         file whose rows are gone is removed.
     """
-    backs = {RowClass.REJECTED.value: _rejected_rows(table, rejected)}
+    backs = {RowClass.REJECTED.value: _rejected_rows(table, rejected, changes)}
     if changes is not None:
         backs |= _ways_back(table, changes)
     results = None if changes is None else _results(table, rejected, changes)
@@ -143,14 +144,19 @@ def _by_class(results: Sheet) -> dict[str, Sheet]:
     return {name: Sheet(results.headers, results.rows.filter(pl.col("_class") == name)) for name in classes}
 
 
-def _rejected_rows(table: Table, rejected: pl.DataFrame) -> Sheet:
+def _rejected_rows(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame | None) -> Sheet:
     """The rejected rows: the original columns in their original form, with `_line`, `_rule` and `_message`.
 
-    Rows that can't be parsed have empty columns and their text in `_raw`.
+    Rows that can't be parsed have empty columns and their text in `_raw`. A row of which the tenant's rules reject some
+    items comes back with those.
     """
     reasons = rejected.select(
         pl.col("row").alias("_row"), pl.col("rule").alias("_rule"), pl.col("message").alias("_message")
     )
+    if changes is not None:
+        by_tenant = _with_positions(changes).filter(pl.col("class") == RowClass.REJECTED.value)
+        table, theirs = _concerned(table, by_tenant, *rule_and_message(pl.col("reason")))
+        reasons = pl.concat([reasons, theirs])
     rows = pl.concat([_with_originals(table, reasons), table.rejected], how="diagonal")
     ours = [*_file_column(table), "_line", "_rule", "_message", *(["_raw"] if table.rejected.height else [])]
     return _under_headers(rows, table, ours)
@@ -171,27 +177,43 @@ def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
         "unsent": (set_aside | (pl.col("state") == State.PLANNED.value), why),
         "failed": (outcome.is_in([one.value for one in RESUBMITTABLE]) & ~pl.col("elsewhere"), said),
     }
-    changes = changes.with_columns(
-        pl.int_range(pl.len()).over("row").alias("position"), pl.len().over("row").alias("items")
-    )
+    changes = _with_positions(changes)
     return {name: _back(table, changes.filter(wanted), name, reason) for name, (wanted, reason) in which.items()}
 
 
+def _with_positions(changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes with their `position` among the items of their row, and the number of these `items`."""
+    return changes.with_columns(
+        pl.int_range(pl.len()).over("row").alias("position"), pl.len().over("row").alias("items")
+    )
+
+
 def _back(table: Table, changes: pl.DataFrame, name: str, reason: pl.Expr) -> Sheet:
+    table, reasons = _concerned(table, changes, pl.lit(name), reason)
+    return _under_headers(_with_originals(table, reasons), table, [*_file_column(table), "_line", "_rule", "_message"])
+
+
+def _concerned(table: Table, changes: pl.DataFrame, rule: pl.Expr, message: pl.Expr) -> tuple[Table, pl.DataFrame]:
+    """The rows of changes: the table, in which they have only these items; and `_row`, `_rule` and `_message`."""
     rows = (
-        changes.select(pl.col("row").alias("_row"), "item_type", "position", "items", reason.alias("_message"))
+        changes.select(
+            pl.col("row").alias("_row"),
+            "item_type",
+            "position",
+            "items",
+            rule.alias("_rule"),
+            message.alias("_message"),
+        )
         .group_by("_row", maintain_order=True)
         .agg(
-            pl.lit(name).alias("_rule"),
-            pl.col("_message").unique(maintain_order=True).str.join("; "),
+            pl.col("_rule", "_message").unique(maintain_order=True).str.join("; "),
             pl.col("item_type", "items").first(),
             "position",
         )
     )
     parts = rows.filter(pl.col("position").list.len() < pl.col("items")).select("_row", "item_type", "position").rows()
     table = replace(table, originals=with_only(table.originals, parts)) if parts else table
-    reasons = rows.select("_row", "_rule", "_message")
-    return _under_headers(_with_originals(table, reasons), table, [*_file_column(table), "_line", "_rule", "_message"])
+    return table, rows.select("_row", "_rule", "_message")
 
 
 def write_back(path: Path, sheet: Sheet, form: Form, complain: Complain) -> str | None:

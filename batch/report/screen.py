@@ -107,22 +107,24 @@ def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
     """
     table = classified.table
     if row_class is not RowClass.REJECTED:
-        several = pl.len().over("row") > 1
-        return (
-            classified.changes.with_columns(pl.when(several).then(pl.col("item_id")).alias("item"))
-            .with_columns((strongest_class().over("row") != row_class.value).alias("mixed"))
-            .filter(pl.col("class") == row_class.value)
-            .select("file", "line", "item", "reason", partly=pl.col("mixed") & pl.col("row").is_first_distinct())
-        )
+        return _changes_of(classified.changes, row_class)
     places = table.rows.select(pl.col("_file").alias("file"), pl.col("_line").alias("line")).with_row_index("row")
     broken = classified.rejected.join(places, on="row", how="left").select("file", "line", reason="message")
     unread = table.rejected.select(file="_file", line="_line", reason="_message")
+    of_rows = pl.concat([broken, unread]).select(
+        "file", "line", pl.lit(None, dtype=pl.String).alias("item"), "reason", pl.lit(value=False).alias("partly")
+    )
+    by_tenant = _changes_of(classified.changes, row_class)
+    return pl.concat([of_rows, by_tenant.cast(of_rows.schema)]).sort("file", "line", maintain_order=True)
+
+
+def _changes_of(changes: pl.DataFrame, row_class: RowClass) -> pl.DataFrame:
+    several = pl.len().over("row") > 1
     return (
-        pl.concat([broken, unread])
-        .sort("file", "line", maintain_order=True)
-        .select(
-            "file", "line", pl.lit(None, dtype=pl.String).alias("item"), "reason", pl.lit(value=False).alias("partly")
-        )
+        changes.with_columns(pl.when(several).then(pl.col("item_id")).alias("item"))
+        .with_columns((strongest_class().over("row") != row_class.value).alias("mixed"))
+        .filter(pl.col("class") == row_class.value)
+        .select("file", "line", "item", "reason", partly=pl.col("mixed") & pl.col("row").is_first_distinct())
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.model import RowClass
 from batch.names.resolve import NO_NAMES
+from batch.report.preflight import warnings_as_json
 from batch.report.track import exit_code, track_as_json
 from batch.states import State
 from batch.text import count
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from batch.model import Tally, TrackSummary
     from batch.names.resolve import NameCounts
     from batch.status.approvals_ahead import ApprovalsAhead
+    from batch.status.findings import Warned
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +48,7 @@ class Summary:
         waiting: Number of changes held back because another run may have submitted them.
         changes: The input's changes in the run by state, each once, however often it was submitted; None as in `tally`.
         left_out: How many rows of the files `--where` leaves out; `rows` does not have them.
+        warned: The rows that were to be sent although the tenant may refuse them.
         head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
     """
 
@@ -68,6 +71,7 @@ class Summary:
     waiting: int = 0
     changes: Mapping[str, int] | None = None
     left_out: int = 0
+    warned: tuple[Warned, ...] = ()
     head: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -96,6 +100,7 @@ class Summary:
             "checked": self.precheck and _precheck_as_json(self.precheck),
             **(self.settings.as_json() if self.settings else dict.fromkeys(_SETTINGS)),
             "approvals": self.approvals and asdict(self.approvals),
+            "warnings": warnings_as_json(self.warned),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
             "files": {**dict.fromkeys(_FILES), **self.files},
             "head": self.head or None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, Operation
+from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, ItemType, Operation
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS, age
 from batch.model import RowClass
@@ -245,6 +245,24 @@ def not_held(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) 
             lately = granted is None or ANY_ITEM in granted or key_of(item) in granted
             found.append((*key, not lately and key not in by_ledger))
     return pl.DataFrame(found, schema={**dict.fromkeys(KEY, pl.String), "proven": pl.Boolean}, orient="row")
+
+
+def irrevocable(known: pl.DataFrame, tenant_view: TenantView) -> tuple[dict[str, list[Item]], dict[str, list[Item]]]:
+    """The held items that certainly no request can revoke, and those that probably none can, by identity.
+
+    A role or access profile counts as certain unless it may have been granted since the index was made. An entitlement
+    that is not `standalone` may come with an access profile that was requested, of which the documents say nothing.
+    """
+    by_ledger = {key[:3] for key in _granted_by_ledger(known, tenant_view.indexed)}
+    certain: dict[str, list[Item]] = {}
+    probable: dict[str, list[Item]] = {}
+    for person, items in tenant_view.unrevocable.items():
+        granted = tenant_view.granted.get(person, (ANY_ITEM,))
+        for item in sorted(items):
+            lately = ANY_ITEM in granted or key_of(item[1]) in granted or (person, *item) in by_ledger
+            doubtful = lately or item[0] == ItemType.ENTITLEMENT
+            (probable if doubtful else certain).setdefault(person, []).append(item)
+    return certain, probable
 
 
 def _granted_by_ledger(known: pl.DataFrame, indexed: datetime | None) -> frozenset[tuple[str, ...]]:

@@ -96,7 +96,7 @@ async def answers(question: CollectionQuery[_Row], asked: Iterable[tuple[str, ..
     answered, refused = False, 0
     while waiting:
         values = waiting.pop()
-        answer = await _all_rows(question, values)
+        answer = await all_rows(question, values)
         if not answer.refused:
             answered = True
         elif len(values) > 1:
@@ -110,14 +110,28 @@ async def answers(question: CollectionQuery[_Row], asked: Iterable[tuple[str, ..
         yield answer
 
 
-async def _all_rows(question: CollectionQuery[_Row], values: tuple[str, ...]) -> Answered[_Row]:
+async def all_rows(
+    question: CollectionQuery[_Row], values: tuple[str, ...], *, trust_count: bool = True
+) -> Answered[_Row]:
+    """The tenant's answer for values that fit into one question.
+
+    Args:
+        question: To the list.
+        values: What to look up.
+        trust_count: See paging.page_of. Names are asked in portions that are sized to fill a page: a call more for each
+            would double them.
+
+    Raises:
+        ForbiddenError: The token may not ask this.
+        TenantLostError: The list can't be read in full.
+    """
+
     async def read_page(offset: int) -> Page[Any]:
         reply = await question.ask(values, offset)
         if reply.answer.status == 403:  # noqa: PLR2004 - HTTP
             # A 400 may be of one value, and is looked for.
             require_the_apis(reply.answer, question.subject)
-        # Portions are sized to fill a page; a call more for each would double them.
-        return page_of(reply, offset=offset, limit=question.page_limit, trust_count=True)
+        return page_of(reply, offset=offset, limit=question.page_limit, trust_count=trust_count)
 
     rows: list[_Row] = []
     read = kept = 0

@@ -353,7 +353,7 @@ def test_settings_are_frozen(config_file: Path) -> None:
 
 def test_the_environment_can_set_every_option_but_consent(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
-        is_flag = name in {"ledger_insecure", "sandbox", "wait"}
+        is_flag = name in {"ledger_insecure", "sandbox", "strict", "wait"}
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if is_flag else "1/1")
         if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input"}:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
@@ -363,8 +363,21 @@ def test_the_environment_can_set_every_option_but_consent(config_file: Path, mon
     monkeypatch.setenv("ACCESS_BATCH_CHECK_TENANT", "always")
     monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "rejected")
     monkeypatch.setenv("ACCESS_BATCH_OUT_FORMAT", "xlsx")
+    monkeypatch.setenv("ACCESS_BATCH_IGNORE", "form_required,person_inactive")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - {"production"}
+
+
+def test_only_rules_of_the_tenant_can_be_ignored(config_file: Path) -> None:
+    assert load({"ignore": ["form_required", "person_inactive"]}, config_file=config_file).ignore == (
+        "form_required",
+        "person_inactive",
+    )
+    config_file.write_text('ignore = ["form_required"]\nstrict = true\n')
+    settings = load({}, config_file=config_file)
+    assert (settings.ignore, settings.strict) == (("form_required",), True)
+    with pytest.raises(SettingsError, match="--ignore: there is no rule 'form'; the rules are item_unknown, "):
+        load({"ignore": ["form"]}, config_file=config_file)
 
 
 def test_a_condition_from_the_environment_may_have_commas(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

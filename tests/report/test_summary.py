@@ -17,6 +17,7 @@ from batch.report.runs import describe_rest, describe_run, list_runs, run_as_jso
 from batch.report.summary import Summary, count_states
 from batch.report.track import describe_existing, describe_track, exit_code, resubmission, track_as_json
 from batch.states import State
+from batch.status.findings import Warned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ DOCUMENTED = """
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
  "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
  "tracked": null, "checked": null, "requester": null, "access_request_config": null, "triggers": null,
- "approvals": null,
+ "approvals": null, "warnings": [],
  "files": {"rejected": null, "refused": null, "unsent": null, "failed": null, "results": null, "report": null},
  "head": null, "elapsed_s": 0.0}
 """
@@ -83,6 +84,7 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         elapsed=1.23456,
         names=NameCounts(calls=9, found=405, unknown=4, ambiguous=3),
         left_out=7,
+        warned=(Warned(rule="form_required", lines={"a.csv": (3, 8), "b.csv": (3,)}),),
     ).as_json()
     assert made == {
         "run": "r1",
@@ -104,6 +106,10 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         "requests": {"planned": 31, "accepted": 4, "refused": 8, "unconfirmed": 18, "unsent": 1, "lower_bound": 3},
         "http": {"posts": 21, "throttled": 22, "retried": 23, "posts_now": 20},
         "names": {"looked_up": 412, "calls": 9, "found": 405, "unknown": 4, "ambiguous": 3},
+        "warnings": [
+            {"rule": "form_required", "file": "a.csv", "count": 2, "lines": [3, 8]},
+            {"rule": "form_required", "file": "b.csv", "count": 1, "lines": [3]},
+        ],
         "tracked": None,
         "checked": None,
         "requester": None,

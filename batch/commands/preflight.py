@@ -1,0 +1,118 @@
+"""The preflight of a command: what the tenant's rules say of each change that would be sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from batch.dedupe.classify import TENANT_VERDICTS
+from batch.loops.preflight import Asked, Preflight
+from batch.report.preflight import describe_warnings
+from batch.status.findings import (
+    TenantFacts,
+    Warned,
+    findings,
+    items_to_ask,
+    people_to_ask,
+    rejections,
+    together,
+    warnings,
+)
+from batch.status.in_progress import TenantView, irrevocable
+from batch.tenant.facts import FactLists
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
+    from batch.pipeline import Classified
+    from batch.settings import Settings
+    from batch.tenant.reading import Reader
+
+
+class CommandPreflight:
+    """The preflight of one command, which may plan more than once.
+
+    Args:
+        settings: API version, and which rules reject a row.
+        screen: For messages.
+        runtime: Clock.
+
+    Attributes:
+        calls: Calls made.
+        oldest: Time of the oldest answer that the last result uses; None if nothing was asked.
+        warned: The rows that are sent although the tenant may refuse them.
+    """
+
+    def __init__(self, settings: Settings, screen: Screen, runtime: Runtime) -> None:
+        self._settings = settings
+        self._screen = screen
+        self._runtime = runtime
+        self._asked = Asked()
+        self._tenant_view = TenantView()
+        self._described: set[str] = set()
+        self.calls = 0
+        self.oldest: datetime | None = None
+        self.warned: tuple[Warned, ...] = ()
+
+    def of(self, reader: Reader, ledger: Ledger, tenant: str, *, since: datetime, sees_all: bool) -> Preflight:
+        """A preflight in one session with the tenant.
+
+        Args:
+            reader: Asks the tenant.
+            ledger: Caches the answers.
+            tenant: The tenant's name in the ledger.
+            since: Cached answers that are older do not count.
+            sees_all: Whether the token's user is known to see every item and person.
+        """
+        return Preflight(
+            facts=FactLists(reader, self._settings.dialect, sees_all=sees_all),
+            memory=ledger.cache,
+            tenant=tenant,
+            since=since,
+            clock=self._runtime.clock,
+        )
+
+    async def ask(self, preflight: Preflight, fresh: pl.DataFrame, tenant_view: TenantView) -> None:
+        """Ask about the items of fresh changes, and about the people whom the search index does not show.
+
+        Raises:
+            StoppedError: The tenant can't be reached, so nothing can be sent either.
+        """
+        try:
+            self._asked = await preflight.ask(items_to_ask(fresh), people_to_ask(fresh, tenant_view.people))
+        finally:
+            self.calls += preflight.calls
+        self.oldest = preflight.oldest
+        self._tenant_view = tenant_view
+
+    def forget(self) -> None:
+        """Judge by no answers that were given for an earlier plan."""
+        self._asked, self._tenant_view = Asked(), TenantView()
+
+    def judge(self, classified: Classified) -> pl.DataFrame:
+        """The fresh changes that the tenant's rules reject, by dedupe's TENANT_VERDICTS; the rest may be warned of."""
+        fresh = classified.changes.filter("fresh")
+        if fresh.is_empty():
+            return pl.DataFrame(schema=TENANT_VERDICTS)
+        settings, tenant_view = self._settings, self._tenant_view
+        certain, probable = irrevocable(classified.known, tenant_view)
+        facts = TenantFacts(
+            items=self._asked.items,
+            people={**tenant_view.people, **self._asked.people},
+            irrevocable=certain,
+            indirect=probable,
+        )
+        found = findings(fresh, facts, now=self._runtime.now(), ignored=settings.ignore)
+        rejected = rejections(found, strict=settings.strict)
+        self.warned = together(self.warned, warnings(found, rejected))
+        return rejected
+
+    def describe(self) -> None:
+        """Show the warnings, each once."""
+        lines = [line for line in describe_warnings(self.warned) if line not in self._described]
+        self._described |= {*lines}
+        self._screen.say(*lines)

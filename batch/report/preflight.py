@@ -1,0 +1,74 @@
+"""What the tenant may refuse, and which of its rules it does not show, for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from batch.api.dialects import ItemType
+from batch.names.meaning import ITEM_WORDS
+from batch.text import count
+from batch.validate.tenant_rules import TENANT_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from batch.api.dialects import Dialect
+    from batch.status.findings import Warned
+
+_LINES_SHOWN: Final = 5
+"""Lines that a warning names; the JSON has all."""
+
+
+def describe_warnings(warned: Sequence[Warned]) -> Iterator[str]:
+    """One line for each rule that rows break which the tenant may refuse."""
+    for one in warned:
+        rule = TENANT_RULES[one.rule]
+        it, remedy = "it" if one.rows == 1 else "them", rule.remedy
+        yield (
+            f"{count(one.rows, 'row')} ({_places(one.lines)}) that the tenant may refuse: "
+            f"{rule.problem.replace('{}', 'item')} ({one.rule}). {remedy[0].upper()}{remedy[1:]}; `--strict` rejects "
+            f"{it}, `--ignore {one.rule}` silences this."
+        )
+
+
+def warnings_as_json(warned: Sequence[Warned]) -> list[dict[str, Any]]:
+    """The documented list: an entry for each rule and file."""
+    return [
+        {"rule": one.rule, "file": file, "count": len(lines), "lines": list(lines)}
+        for one in warned
+        for file, lines in one.lines.items()
+    ]
+
+
+def describe_closed(dialect: Dialect, closed: Mapping[str, str]) -> Iterator[str]:
+    """Which rules the tenant does not show, why, and which scopes the token lacks; nothing if it shows all.
+
+    Args:
+        dialect: The API version.
+        closed: From loops.preflight.Preflight.
+    """
+    if not closed:
+        return
+    scopes = {
+        ItemType.ROLE.value: dialect.roles_scopes,
+        ItemType.ACCESS_PROFILE.value: dialect.access_profiles_scopes,
+        ItemType.ENTITLEMENT.value: dialect.entitlements_scopes,
+    }
+    words = [f"{ITEM_WORDS[ItemType(one)]}s" if one in scopes else "identities" for one in closed]
+    needed = [scopes.get(one, dialect.people_scopes)[0] for one in closed]
+    yield (
+        f"The tenant does not show the rules of {_listed(words)} ({'; '.join(dict.fromkeys(closed.values()))}): that "
+        f"takes the {'scope' if len(needed) == 1 else 'scopes'} {_listed(needed)}."
+    )
+
+
+def _places(lines: Mapping[str, Sequence[int]]) -> str:
+    """The first lines, such as `lines 3, 8, 9 …`; with several files, each with its name."""
+    places = [(line, file) for file, some in lines.items() for line in some]
+    shown = [f"{line} of {file}" if len(lines) > 1 else str(line) for line, file in places[:_LINES_SHOWN]]
+    word = "line" if len(places) == 1 else "lines"
+    return f"{word} {', '.join(shown)}{' …' if len(places) > _LINES_SHOWN else ''}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,69 @@
+"""Reads the values of settings that are not plain texts and numbers; an error says how to write the value."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from batch.api.dialects import Rate
+from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
+from batch.validate.tenant_rules import TENANT_RULES
+
+_SIZE: Final = re.compile(r"\s*([0-9]{1,9})\s*([kmg]?)i?b?\s*", re.IGNORECASE)
+
+
+def read_rate(value: Any) -> Any:
+    """Reads `N/SECONDS`."""
+    if value is None or isinstance(value, Rate):
+        return value
+    requests, _, seconds = str(value).partition("/")
+    try:
+        rate = Rate(requests=int(requests), seconds=float(seconds))
+    except ValueError:
+        raise ValueError("write it as N/SECONDS, such as 100/10") from None
+    if rate.requests < 1 or not 0 < rate.seconds <= 3600:  # noqa: PLR2004 - an hour is plenty
+        raise ValueError("both numbers must be positive, and SECONDS at most 3600")
+    return rate
+
+
+def read_several(value: Any) -> Any:
+    """Reads a list, or a text with commas."""
+    return tuple(part for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def read_one_or_several(value: Any) -> Any:
+    """Reads a list, or one text, which may have commas."""
+    return (value,) if isinstance(value, str) else value
+
+
+def read_resubmit(value: Any) -> Any:
+    """Reads a list of outcomes, or a text with commas."""
+    allowed = ",".join(RESUBMITTABLE)
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple | set | frozenset):
+        raise ValueError(f"write it as {allowed}")  # noqa: TRY004 - pydantic takes no TypeError
+    named = {str(word).strip().lower() for word in words}
+    if not named <= set(map(str, RESUBMITTABLE)):
+        raise ValueError(f"name any of {allowed}, with commas between them")
+    return frozenset(map(TenantOutcome, named))
+
+
+def read_size(value: Any) -> Any:
+    """Reads a number of bytes, or of KB, MB or GB."""
+    if value is None or type(value) is int:
+        return value
+    found = _SIZE.fullmatch(str(value))
+    if not found:
+        raise ValueError("write it as a number with KB, MB or GB, such as 512MB")
+    return int(found[1]) * 1024 ** " kmg".index(found[2].lower() or " ")
+
+
+def read_tenant_rules(value: Any) -> Any:
+    """Reads names of the tenant's rules: a list, or a text with commas."""
+    given = read_several(value)
+    if not isinstance(given, list | tuple):
+        raise ValueError("name rules of the tenant")  # noqa: TRY004 - pydantic takes no TypeError
+    names = tuple(str(name).strip() for name in given)
+    if unknown := [name for name in names if name not in TENANT_RULES]:
+        raise ValueError(f"there is no rule {unknown[0]!r}; the rules are {', '.join(TENANT_RULES)}")
+    return names

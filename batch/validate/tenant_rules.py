@@ -1,0 +1,140 @@
+"""The named rules by which the tenant judges a change, each with the sentence for a row that breaks it.
+
+A rule looks at what the tenant says of the item, of the person, or of the two together; status.findings has its
+condition, and the command line knows only the names. A rule is certain only if the vendor documents that such a request
+is refused or can't work. The flags of an item, such as `requestable`, are documented without their effect on a request,
+and take 20 minutes to apply.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class About(StrEnum):
+    """Whose facts a rule looks at."""
+
+    ITEM = "item"
+    PERSON = "person"
+    PAIR = "pair"
+
+
+class TenantRule(NamedTuple):
+    """A rule of the tenant.
+
+    about: Whose facts it looks at.
+    certain: Whether a request that breaks it is refused or can't work, by the vendor's documents.
+    problem: What is wrong, in words; `{}` stands for the kind of item.
+    remedy: What to do about it.
+    source: Where its effect is documented; empty if it is not.
+    """
+
+    about: About
+    certain: bool
+    problem: str
+    remedy: str
+    source: str = ""
+
+
+_CHECK_ITEM: Final = "check item_type and item_id"
+
+TENANT_RULES: Final[Mapping[str, TenantRule]] = {
+    "item_unknown": TenantRule(
+        About.ITEM,
+        True,
+        "the tenant has no {} with this id",
+        _CHECK_ITEM,
+        source="createAccessRequest: 400 if the request is invalid; live tenants answer `not found`",
+    ),
+    "item_unlisted": TenantRule(
+        About.ITEM,
+        False,
+        "the tenant does not list a {} with this id",
+        _CHECK_ITEM,
+    ),
+    "item_disabled": TenantRule(
+        About.ITEM,
+        False,
+        "the {} is disabled",
+        "enable it in the tenant",
+    ),
+    "item_not_requestable": TenantRule(
+        About.ITEM,
+        False,
+        "the {} is not requestable",
+        "make it requestable in the tenant",
+    ),
+    "end_date_required": TenantRule(
+        About.ITEM,
+        False,
+        "the {} needs an end date, and none is given",
+        "give a remove_date",
+    ),
+    "end_date_too_late": TenantRule(
+        About.ITEM,
+        False,
+        "the end date is later than the {} permits",
+        "give an earlier remove_date",
+    ),
+    "comment_required": TenantRule(
+        About.ITEM,
+        False,
+        "the {} needs a comment, and none is given",
+        "add a comment, or give --comment",
+    ),
+    "form_required": TenantRule(
+        About.ITEM,
+        False,
+        "the {} needs a form, which access-batch can't fill in",
+        "request it in the tenant, or detach the form there",
+    ),
+    "reauthorization_required": TenantRule(
+        About.ITEM,
+        False,
+        "the {} needs its requester to sign in again, which access-batch can't do",
+        "request it in the tenant, or change that there",
+    ),
+    "person_unknown": TenantRule(
+        About.PERSON,
+        True,
+        "the tenant has no identity with this id",
+        "check identity_id",
+        source="createAccessRequest: 400 if the request is invalid; live tenants answer `not found`",
+    ),
+    "person_unlisted": TenantRule(
+        About.PERSON,
+        False,
+        "the tenant does not list an identity with this id",
+        "check identity_id",
+    ),
+    "person_inactive": TenantRule(
+        About.PERSON,
+        False,
+        "the identity is inactive",
+        "leave the row out until the identity is active",
+    ),
+    "person_protected": TenantRule(
+        About.PERSON,
+        False,
+        "the identity is protected",
+        "leave the row out, or end its protection in the tenant",
+    ),
+    "held_by_membership": TenantRule(
+        About.PAIR,
+        True,
+        "a role or a lifecycle state gives this {}, so no request can revoke it",
+        "change what gives it, in the tenant",
+        source="createAccessRequest: access granted by role membership or birthright can't be revoked by a request",
+    ),
+    "held_indirectly": TenantRule(
+        About.PAIR,
+        False,
+        "other access seems to give this {}, so a request may not revoke it",
+        "revoke or change what gives it",
+    ),
+}
+"""All rules by name, in the order of their messages."""

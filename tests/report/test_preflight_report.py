@@ -1,0 +1,48 @@
+"""The messages about the tenant's rules."""
+
+from __future__ import annotations
+
+from batch.api.dialects import DIALECTS
+from batch.report.preflight import describe_closed, describe_warnings
+from batch.status.findings import Warned
+from batch.validate.tenant_rules import TENANT_RULES
+
+
+def described(rule: str, lines: dict[str, tuple[int, ...]]) -> str:
+    (line,) = describe_warnings([Warned(rule=rule, lines=lines)])
+    return line
+
+
+def test_a_warning_counts_the_rows_names_the_first_and_says_what_to_do() -> None:
+    assert described("end_date_required", {"a.csv": tuple(range(3, 15))}) == (
+        "12 rows (lines 3, 4, 5, 6, 7 …) that the tenant may refuse: the item needs an end date, and none is given "
+        "(end_date_required). Give a remove_date; `--strict` rejects them, `--ignore end_date_required` silences this."
+    )
+    assert "1 row (line 3) that the tenant may refuse: the identity is inactive (person_inactive)." in described(
+        "person_inactive", {"a.csv": (3,)}
+    )
+    assert "`--strict` rejects it," in described("person_inactive", {"a.csv": (3,)})
+
+
+def test_with_several_files_each_line_names_its_own() -> None:
+    found = described("form_required", {"a.csv": (3, 8), "b.csv": (3,)})
+    assert found.startswith("3 rows (lines 3 of a.csv, 8 of a.csv, 3 of b.csv) that")
+
+
+def test_no_warning_has_a_gap() -> None:
+    for rule in TENANT_RULES:
+        assert "{" not in described(rule, {"a.csv": (3,)})
+
+
+def test_one_notice_names_every_scope_that_the_token_lacks() -> None:
+    dialect = DIALECTS["v2025"]
+    assert list(describe_closed(dialect, {})) == []
+    assert list(describe_closed(dialect, {"ROLE": "403 Forbidden"})) == [
+        "The tenant does not show the rules of roles (403 Forbidden): that takes the scope idn:role-unchecked:read."
+    ]
+    closed = {"ROLE": "no", "ENTITLEMENT": "no", "PEOPLE": "never"}
+    (line,) = describe_closed(dialect, closed)
+    assert line == (
+        "The tenant does not show the rules of roles, entitlements and identities (no; never): that takes the scopes "
+        "idn:role-unchecked:read, idn:entitlement:read and idn:identity:read."
+    )

@@ -1,0 +1,238 @@
+"""The tenant's rules: which changes break each, what that means for their rows, and that silence breaks none."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.api.dialects import ItemType
+from batch.dedupe.classify import TENANT_VERDICTS
+from batch.status.findings import (
+    BREAKS,
+    FINDINGS,
+    TenantFacts,
+    Warned,
+    findings,
+    items_to_ask,
+    people_to_ask,
+    rejections,
+    rule_and_message,
+    warnings,
+)
+from batch.status.tenant_facts import KNOWN, ItemFacts, PersonFacts
+from batch.validate.tenant_rules import TENANT_RULES, About
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+SHOWN = ItemFacts(listed=True, exists=True)
+
+
+def changes(*some: dict[str, Any]) -> pl.DataFrame:
+    usual = {
+        "operation": "GRANT",
+        "identity_id": "anna",
+        "item_type": "ROLE",
+        "item_id": "r1",
+        "comment": "",
+        "start_date": "",
+        "remove_date": "",
+        "file": "a.csv",
+    }
+    rows = [{**usual, "row": n, "line": n + 2, **one} for n, one in enumerate(some)]
+    return pl.DataFrame(rows, schema_overrides={"row": pl.UInt32})
+
+
+def broken(
+    cells: dict[str, str],
+    *,
+    item: ItemFacts = SHOWN,
+    person: PersonFacts = KNOWN,
+    pairs: dict[str, Any] | None = None,
+    ignored: tuple[str, ...] = (),
+) -> list[str]:
+    """The rules that one change breaks."""
+    wanted = changes(cells)
+    kind = (wanted.item(0, "item_type"), "r1")
+    facts = TenantFacts(items={kind: item}, people={"anna": person}, **(pairs or {}))
+    return findings(wanted, facts, now=NOW, ignored=ignored).get_column("rule").to_list()
+
+
+REVOKE = {"operation": "REVOKE", "comment": "left"}
+PAIR = {"anna": [("ROLE", "r1")]}
+
+# rule, what the tenant says, cells of the row
+BROKEN: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+    ("item_unknown", {"item": ItemFacts(listed=False, exists=False)}, {}),
+    ("item_unknown", {"item": ItemFacts(listed=False, exists=False)}, REVOKE),
+    ("item_unlisted", {"item": ItemFacts(listed=False)}, {}),
+    ("item_unlisted", {"item": ItemFacts(listed=False)}, REVOKE),
+    ("item_disabled", {"item": ItemFacts(enabled=False)}, {}),
+    ("item_not_requestable", {"item": ItemFacts(requestable=False)}, {}),
+    ("end_date_required", {"item": ItemFacts(end_date_required=True)}, {}),
+    ("end_date_too_late", {"item": ItemFacts(longest_hours=24)}, {"remove_date": "2026-11-30T12:00:01Z"}),
+    (
+        "end_date_too_late",
+        {"item": ItemFacts(longest_hours=24)},
+        {"start_date": "2026-12-24T00:00:00.500Z", "remove_date": "2026-12-25T00:00:02Z"},
+    ),
+    ("comment_required", {"item": ItemFacts(comment_required=True)}, {}),
+    ("form_required", {"item": ItemFacts(form_required=True)}, {}),
+    ("reauthorization_required", {"item": ItemFacts(reauthorization_required=True)}, {}),
+    ("person_unknown", {"person": PersonFacts(listed=False, exists=False)}, {}),
+    ("person_unlisted", {"person": PersonFacts(listed=False)}, {}),
+    ("person_inactive", {"person": PersonFacts(inactive=True)}, {}),
+    ("person_protected", {"person": PersonFacts(protected=True)}, {}),
+    ("held_by_membership", {"pairs": {"irrevocable": PAIR}}, REVOKE),
+    ("held_indirectly", {"pairs": {"indirect": PAIR}}, REVOKE),
+]
+
+
+@pytest.mark.parametrize(("rule", "said", "cells"), BROKEN)
+def test_a_change_that_breaks_a_rule_is_found(rule: str, said: dict[str, Any], cells: dict[str, str]) -> None:
+    assert broken(cells, **said) == [rule]
+    assert broken(cells, **said, ignored=(rule,)) == []
+
+
+KEPT: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"item": ItemFacts(end_date_required=True)}, {"remove_date": "2027-01-31T00:00:00Z"}),
+    ({"item": ItemFacts(longest_hours=24)}, {"remove_date": "2026-11-30T12:00:00Z"}),
+    ({"item": ItemFacts(longest_hours=24)}, {}),
+    (
+        {"item": ItemFacts(longest_hours=24)},
+        {"start_date": "2026-12-24T00:00:00Z", "remove_date": "2026-12-25T00:00:00Z"},
+    ),
+    ({"item": ItemFacts(comment_required=True)}, {"comment": "new hire"}),
+    ({"pairs": {"irrevocable": PAIR, "indirect": PAIR}}, {}),
+    ({"pairs": {"irrevocable": {"anna": [("ROLE", "r2")]}, "indirect": {"ben": [("ROLE", "r1")]}}}, REVOKE),
+    ({"pairs": {"irrevocable": PAIR, "indirect": PAIR}}, {**REVOKE, "item_type": "ACCESS_PROFILE"}),
+]
+
+
+@pytest.mark.parametrize(("said", "cells"), KEPT)
+def test_a_change_that_keeps_the_rules_is_not_found(said: dict[str, Any], cells: dict[str, str]) -> None:
+    assert broken(cells, **said) == []
+
+
+def test_leavers_lose_their_access_although_they_are_inactive_and_their_items_out_of_use() -> None:
+    gone = PersonFacts(listed=False, exists=False, inactive=True, protected=True)
+    item = ItemFacts(
+        enabled=False,
+        requestable=False,
+        end_date_required=True,
+        longest_hours=0,
+        comment_required=True,
+        form_required=True,
+        reauthorization_required=True,
+    )
+    assert broken(REVOKE, item=item, person=gone) == []
+
+
+def test_every_rule_has_a_condition_a_remedy_and_if_it_is_certain_a_source() -> None:
+    assert list(BREAKS) == list(TENANT_RULES)
+    assert {rule for rule, _, _ in BROKEN} == set(TENANT_RULES)
+    for rule in TENANT_RULES.values():
+        assert rule.problem
+        assert rule.remedy
+        assert bool(rule.source) == rule.certain
+        assert "{}" not in rule.problem or rule.about is not About.PERSON
+        assert ": " not in rule.problem
+
+
+flags = st.sampled_from([None, True, False])
+
+
+@given(
+    item=st.builds(
+        ItemFacts, **{one.name: flags for one in fields(ItemFacts) if one.name not in {"longest_hours", "approvers"}}
+    ),
+    person=st.builds(PersonFacts, listed=flags, exists=flags, inactive=flags, protected=flags),
+    operation=st.sampled_from(["GRANT", "REVOKE"]),
+    pairs=st.sampled_from([{}, PAIR]),
+)
+def test_silence_breaks_no_rule_and_only_what_is_known_for_certain_rejects_a_row(
+    item: ItemFacts, person: PersonFacts, operation: str, pairs: dict[str, Any]
+) -> None:
+    wanted = changes({"operation": operation, "comment": "c"})
+    silent = TenantFacts(items={("ROLE", "r1"): ItemFacts()}, people={"anna": PersonFacts()})
+    assert findings(wanted, silent, now=NOW).is_empty()
+    assert findings(wanted, TenantFacts(), now=NOW).is_empty()
+    facts = TenantFacts(items={("ROLE", "r1"): item}, people={"anna": person}, irrevocable=pairs)
+    refused = (
+        item.exists is False
+        or (operation == "GRANT" and person.exists is False)
+        or (operation == "REVOKE" and bool(pairs))
+    )
+    found = findings(wanted, facts, now=NOW)
+    assert rejections(found, strict=False).height == refused
+    assert rejections(found, strict=True).height == (not found.is_empty())
+
+
+def test_a_rejected_change_names_its_rules_and_what_to_do() -> None:
+    facts = TenantFacts(
+        items={("ACCESS_PROFILE", "r1"): ItemFacts(exists=False)},
+        people={"anna": PersonFacts(exists=False, inactive=True)},
+    )
+    found = findings(changes({"item_type": "ACCESS_PROFILE"}, {"identity_id": "ben"}), facts, now=NOW)
+    assert found.schema == FINDINGS
+    rejected = rejections(found, strict=False)
+    assert rejected.schema == TENANT_VERDICTS
+    reason = (
+        "item_unknown; person_unknown: the tenant has no access profile with this id; check item_type and item_id; "
+        "the tenant has no identity with this id; check identity_id"
+    )
+    assert rejected.rows() == [("anna", "ACCESS_PROFILE", "r1", "rejected", reason)]
+    rule, message = rejected.select(*rule_and_message(pl.col("tenant_reason"))).row(0)
+    assert rule == "item_unknown; person_unknown"
+    assert message.startswith("the tenant has no access profile")
+    assert "person_inactive" in rejections(found, strict=True).item(0, "tenant_reason")
+
+
+def test_warnings_count_rows_by_rule_and_file_and_leave_rejected_rows_out() -> None:
+    facts = TenantFacts(
+        items={("ROLE", "r1"): ItemFacts(requestable=False, end_date_required=True), ("ROLE", "r2"): SHOWN},
+        people={"ben": PersonFacts(exists=False)},
+    )
+    wanted = changes({}, {"identity_id": "ben"}, {"item_id": "r2"}, {"file": "b.csv", "remove_date": "2027-01-31"})
+    found = findings(wanted, facts, now=NOW)
+    rejected = rejections(found, strict=False)
+    assert rejected.get_column("identity_id").to_list() == ["ben"]
+    assert warnings(found, rejected) == (
+        Warned(rule="item_not_requestable", lines={"a.csv": (2,), "b.csv": (5,)}),
+        Warned(rule="end_date_required", lines={"a.csv": (2,)}),
+    )
+    assert [one.rows for one in warnings(found, rejected)] == [2, 1]
+    assert warnings(found, rejections(found, strict=True)) == ()
+
+
+def test_a_row_with_several_items_counts_once() -> None:
+    facts = TenantFacts(items={("ROLE", name): ItemFacts(requestable=False) for name in ("r1", "r2")})
+    found = findings(changes({}, {"item_id": "r2", "row": 0, "line": 2}), facts, now=NOW)
+    assert [one.lines for one in warnings(found, rejections(found, strict=False))] == [{"a.csv": (2,)}]
+
+
+def test_each_item_is_asked_once_and_only_people_who_get_something_and_are_not_in_the_index() -> None:
+    wanted = changes(
+        {"item_id": "r2"},
+        {"item_id": "r1"},
+        {"item_id": "r1", "identity_id": "ben"},
+        {"item_type": "ENTITLEMENT", "identity_id": "carl", **REVOKE},
+        {"identity_id": "dora"},
+    )
+    assert items_to_ask(wanted) == {ItemType.ENTITLEMENT: ["r1"], ItemType.ROLE: ["r1", "r2"]}
+    missing = PersonFacts(listed=False)
+    assert people_to_ask(wanted, {"anna": KNOWN, "ben": missing, "carl": missing}) == ["ben"]
+
+
+@pytest.mark.parametrize("facts", [ItemFacts(), ItemFacts(approvers=("OWNER", "MANAGER"), longest_hours=3), SHOWN])
+def test_facts_of_items_survive_being_cached(facts: ItemFacts) -> None:
+    assert ItemFacts.from_list(facts.as_list()) == facts
+
+
+def test_facts_of_people_survive_being_cached() -> None:
+    facts = PersonFacts(listed=True, inactive=False, lifecycle="on leave")
+    assert PersonFacts.from_list(facts.as_list()) == facts

@@ -1,0 +1,183 @@
+"""What the tenant's lists say of items and people: many in one call, nothing guessed, silence is not absence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.api.dialects import DIALECTS, ItemType
+from batch.errors import TenantLostError
+from batch.status.tenant_facts import ItemFacts, PersonFacts
+from batch.tenant.facts import IDS_PER_CALL, FactLists, item_facts, person_facts
+from batch.tenant.reading import ForbiddenError, RefusedError
+from tests.tenant.open_calls import Reply, with_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    import httpx
+
+    from tests.tenant.virtual_time import Result
+
+SHOWN = ItemFacts(listed=True, exists=True)
+ONE = "2c918086" + "0" * 24
+
+
+class Lists:
+    """A tenant with lists, which compares ids letter by letter, as some do."""
+
+    def __init__(self, *rows: dict[str, Any], status: int = 200, counts: int | None = None) -> None:
+        self.rows = rows
+        self.requests: list[httpx.Request] = []
+        self._status = status
+        self._counts = counts
+
+    def answer(self, request: httpx.Request) -> Reply:
+        self.requests.append(request)
+        if self._status != 200:
+            return self._status, {"detailCode": "x", "trackingId": "y", "messages": [{"text": "no"}], "causes": []}, {}
+        asked = re.findall(r'"([^"]*)"', request.url.params["filters"])
+        listed = ", ".join(f'"{one}"' for one in asked)
+        assert request.url.params["filters"] == f"id in ({listed})"
+        rows = [row for row in self.rows if row.get("id") in asked]
+        start, limit = int(request.url.params["offset"]), int(request.url.params["limit"])
+        total = len(rows) if self._counts is None else self._counts
+        return 200, rows[start : start + limit], {"X-Total-Count": str(total)}
+
+
+def asked(
+    lists: Lists,
+    ask: Callable[[FactLists], Coroutine[Any, Any, Result]],
+    *,
+    api: str = "v1",
+    sees_all: bool = True,
+) -> Result:
+    return with_reader(lists.answer, lambda reader: ask(FactLists(reader, DIALECTS[api], sees_all=sees_all)))
+
+
+def test_one_call_asks_about_many_items() -> None:
+    ids = [f"{n:032x}" for n in range(IDS_PER_CALL)]
+    lists = Lists(*({"id": one, "requestable": False} for one in ids))
+    found = asked(lists, lambda facts: facts.items(ItemType.ROLE, ids))
+    assert len(lists.requests) == 1
+    assert lists.requests[0].url.path == "/roles/v1"
+    assert lists.requests[0].url.params["limit"] == "50"
+    assert set(found) == set(ids)
+    assert all(one.requestable is False and one.exists for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("item_type", "path"),
+    [(ItemType.ACCESS_PROFILE, "/v3/access-profiles"), (ItemType.ENTITLEMENT, "/beta/entitlements")],
+)
+def test_each_type_has_its_list(item_type: ItemType, path: str) -> None:
+    lists = Lists({"id": ONE})
+    assert asked(lists, lambda facts: facts.items(item_type, [ONE]), api="v3") == {ONE: SHOWN}
+    assert [request.url.path for request in lists.requests] == [path]
+
+
+@pytest.mark.parametrize("spelled", [ONE.upper(), "2c918086-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("listed", [ONE, "2c918086-0000-0000-0000-000000000000"])
+def test_an_id_is_found_however_the_input_and_the_tenant_spell_it(spelled: str, listed: str) -> None:
+    lists = Lists({"id": listed})
+    assert asked(lists, lambda facts: facts.items(ItemType.ROLE, [spelled])) == {spelled: SHOWN}
+    assert len(lists.requests) <= 2
+
+
+def test_only_a_role_that_an_administrator_does_not_see_is_missing_for_certain() -> None:
+    unlisted = ItemFacts(listed=False)
+    for item_type, sees_all, facts in (
+        (ItemType.ROLE, True, ItemFacts(listed=False, exists=False)),
+        (ItemType.ROLE, False, unlisted),
+        # An answer may leave out those with a plus sign in their names.
+        (ItemType.ACCESS_PROFILE, True, unlisted),
+        (ItemType.ENTITLEMENT, True, unlisted),
+    ):
+
+        async def ask(lists: FactLists, item_type: ItemType = item_type) -> Any:
+            return await lists.items(item_type, [ONE])
+
+        assert asked(Lists(), ask, sees_all=sees_all) == {ONE: facts}
+
+
+def test_people_are_looked_for_among_all_identities_with_or_without_an_account() -> None:
+    row = {"id": ONE, "lifecycleState": {"stateName": "on\nleave"}}
+    lists = Lists(row)
+    found = asked(lists, lambda facts: facts.people([ONE, "f" * 32]))
+    assert found == {
+        ONE: PersonFacts(listed=True, exists=True, lifecycle="on leave"),
+        "f" * 32: PersonFacts(listed=False, exists=False),
+    }
+    assert {request.url.params["defaultFilter"] for request in lists.requests} == {"NONE"}
+    public = Lists(row)
+    asked(public, lambda facts: facts.people([ONE]), api="v3")
+    assert "defaultFilter" not in public.requests[0].url.params
+    assert asked(Lists(), lambda facts: facts.people([ONE]), sees_all=False) == {ONE: PersonFacts(listed=False)}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, ForbiddenError), (400, RefusedError), (404, RefusedError), (414, RefusedError)]
+)
+def test_a_refused_question_says_nothing_of_the_items(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        asked(Lists(status=status), lambda facts: facts.items(ItemType.ROLE, [ONE]))
+
+
+def test_a_list_that_is_cut_short_does_not_make_items_missing() -> None:
+    with pytest.raises(TenantLostError, match="list of roles ended after 0 of 3 rows"):
+        asked(Lists(counts=3), lambda facts: facts.items(ItemType.ROLE, [ONE]))
+
+
+FULL = {
+    "id": ONE,
+    "enabled": False,
+    "requestable": True,
+    "accessRequestConfig": {
+        "commentsRequired": True,
+        "reauthorizationRequired": False,
+        "requireEndDate": True,
+        "maxPermittedAccessDuration": {"value": 6, "timeUnit": "MONTHS"},
+        "approvalSchemes": [{"approverType": "OWNER", "approverId": None}, {"approverType": "GOVERNANCE_GROUP"}, 7],
+        "formDefinitionId": "f1",
+    },
+}
+
+
+def test_every_rule_of_an_item_is_read() -> None:
+    assert item_facts(FULL) == ItemFacts(
+        listed=True,
+        exists=True,
+        enabled=False,
+        requestable=True,
+        end_date_required=True,
+        longest_hours=6 * 31 * 24,
+        comment_required=True,
+        form_required=True,
+        reauthorization_required=False,
+        approvers=("OWNER", "GOVERNANCE_GROUP", "?"),
+    )
+    of_entitlement = {"accessRequestConfig": {"requestCommentRequired": True, "formDefinitionId": None}}
+    assert item_facts(of_entitlement) == ItemFacts(listed=True, exists=True, comment_required=True, form_required=False)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"enabled": None, "requestable": "no", "accessRequestConfig": None},
+        {"accessRequestConfig": [1]},
+        {"accessRequestConfig": {"requireEndDate": 1, "maxPermittedAccessDuration": 3, "approvalSchemes": "OWNER"}},
+        {"accessRequestConfig": {"maxPermittedAccessDuration": {"value": True, "timeUnit": "DAYS"}}},
+        {"accessRequestConfig": {"maxPermittedAccessDuration": {"value": 0, "timeUnit": "DAYS"}}},
+        {"accessRequestConfig": {"maxPermittedAccessDuration": {"value": 3, "timeUnit": ["YEARS"]}}},
+    ],
+)
+def test_what_an_item_does_not_say_or_says_unclearly_stays_unknown(row: dict[str, Any]) -> None:
+    assert item_facts(row) == SHOWN
+
+
+@pytest.mark.parametrize("row", [{}, {"lifecycleState": None}, {"lifecycleState": {"stateName": 7}}])
+def test_what_a_person_does_not_say_stays_unknown(row: dict[str, Any]) -> None:
+    assert person_facts(row) == PersonFacts(listed=True, exists=True)
