@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import polars as pl
 
@@ -21,10 +21,18 @@ from batch.dedupe.reasons import SECOND_HAND
 from batch.errors import SettingsError, StoppedError
 from batch.loops.compare import other_runs
 from batch.loops.precheck import Precheck, PrecheckScope
+from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
 from batch.pipeline import with_tenant_verdicts
 from batch.report.precheck import describe_cost, describe_other_runs, describe_precheck, describe_unknown
 from batch.report.tenant_settings import describe_settings, describe_unshown
+from batch.report.precheck import (
+    describe_calls,
+    describe_cost,
+    describe_other_runs,
+    describe_precheck,
+    describe_unknown,
+)
 from batch.report.preflight import describe_closed
 from batch.states import UNSENT, VOID
 from batch.status.approvals_ahead import approvals_ahead
@@ -43,6 +51,7 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
+    from batch.loops.preflight import Preflight
     from batch.model import Run
     from batch.pipeline import Classified
     from batch.plan.plan import Plan
@@ -53,6 +62,9 @@ if TYPE_CHECKING:
 
 
 _Answer = TypeVar("_Answer")
+
+_SHOWN_EVERY: Final = 10.0
+"""Seconds between two lines that say how far the questions have come."""
 
 
 class CommandPrecheck:
@@ -98,6 +110,8 @@ class CommandPrecheck:
         self._unsure = 0
         self.tenant_settings: TenantSettings | None = None
         self.approvals: ApprovalsAhead | None = None
+        self._asking: tuple[Precheck | Preflight, ...] = ()
+        self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
@@ -276,11 +290,13 @@ class CommandPrecheck:
                 width=settings.concurrency,
                 tell=self._tell,
             )
-            try:
-                tenant_view = await precheck.ask(scope)
-            finally:
-                self._calls += precheck.calls
-            await self.preflight.ask(preflight, fresh, tenant_view)
+            self._asking = (precheck, preflight)
+            async with meanwhile(self._show_calls, every=_SHOWN_EVERY):
+                try:
+                    tenant_view = await precheck.ask(scope)
+                finally:
+                    self._calls += precheck.calls
+                await self.preflight.ask(preflight, fresh, tenant_view)
         self._oldest = precheck.oldest or self._oldest
         self._unclear = precheck.unread
         self._closed_list, self._closed_index = bool(precheck.closed_list), bool(precheck.closed_index)
@@ -297,7 +313,15 @@ class CommandPrecheck:
         if isinstance(event, PrecheckCost):
             settings = self._settings
             dear = is_expensive(event.calls, event.people, settings.dialect.limits)
+            self._about = self._made() + event.calls
             self._screen.say(*describe_cost(event.calls, settings.pace, dear=dear))
+
+    def _show_calls(self) -> None:
+        self._screen.say(*describe_calls(self._made(), self._about))
+
+    def _made(self) -> int:
+        """Calls that the questions at hand have taken so far."""
+        return sum(one.calls for one in self._asking)
 
 
 def scope_of(fresh: pl.DataFrame, changes: pl.DataFrame) -> PrecheckScope:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,7 +14,7 @@ from batch.tenant.facts import IDS_PER_CALL
 from batch.tenant.reading import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from batch.loops.precheck import AnswerCache
@@ -131,6 +133,23 @@ class Preflight:
 
     def _rests_on(self, at: datetime) -> None:
         self.oldest = min(self.oldest or at, at)
+
+
+@asynccontextmanager
+async def meanwhile(tell: Callable[[], object], *, every: float) -> AsyncIterator[None]:
+    """Call `tell` every so many seconds while the block lasts."""
+
+    async def again_and_again() -> None:
+        while True:
+            await asyncio.sleep(every)
+            tell()
+
+    telling = asyncio.create_task(again_and_again())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 def calls_for(ids: int) -> int:

@@ -28,7 +28,7 @@ _FRESH: Final = 5.0
 
 
 def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
-    """How long a precheck takes, if it takes long.
+    """How long all questions before planning take, if they take long.
 
     Args:
         calls: Calls left to make.
@@ -39,7 +39,16 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
         return
     least = duration(calls * rate.seconds / rate.requests)
     longer = "; that may take longer than sending: --check-tenant never skips it" if dear else ""
-    yield f"Asking the tenant which changes are in progress or held: {calls:,.0f} calls, at least {least}{longer}."
+    yield (
+        f"Asking the tenant which changes are in progress, held or against its rules: {calls:,.0f} calls, at least "
+        f"{least}{longer}."
+    )
+
+
+def describe_calls(made: int, about: float) -> Iterator[str]:
+    """How far the questions have come, while they are asked; nothing if their number is not known."""
+    if about:
+        yield f"Asking the tenant: {made:,} of about {max(about, made):,.0f} calls are made."
 
 
 def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections import Counter
@@ -14,7 +15,7 @@ import pytest
 from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, PAGE_LIMIT
 from batch.loops.precheck import Precheck, PrecheckScope
-from batch.loops.preflight import MOST_PEOPLE, Preflight, calls_for
+from batch.loops.preflight import MOST_PEOPLE, Preflight, calls_for, meanwhile
 from batch.status.cheapest_list import ListChoice, calls_left, searches
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.tenant.facts import IDS_PER_CALL, FactLists
@@ -24,6 +25,7 @@ from batch.tenant.status import StatusList
 from tests.clocks import VIRTUAL, at
 from tests.tenant.fake_tenant import NOW, FakeMemory
 from tests.tenant.open_calls import Reply, with_reader
+from tests.tenant.virtual_time import now, run_in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,6 +136,27 @@ def test_a_file_of_another_tenants_people_does_not_ask_about_all_of_them() -> No
     said = ask(preflight(facts), {}, [f"x{n}" for n in range(20_000)])
     assert facts.calls == calls_for(MOST_PEOPLE) == 20
     assert len(said.people) == MOST_PEOPLE
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_how_far_the_questions_have_come_is_told_until_they_end(*, fails: bool) -> None:
+    told: list[float] = []
+
+    async def program() -> None:
+        async with meanwhile(lambda: told.append(now()), every=10):
+            await asyncio.sleep(35)
+            if fails:
+                raise ForbiddenError("no")
+
+    async def everything() -> float:
+        began = now()
+        with contextlib.suppress(ForbiddenError):
+            await program()
+        await asyncio.sleep(60)
+        return began
+
+    began = run_in_virtual_time(everything())
+    assert [round(moment - began) for moment in told] == [10, 20, 30]
 
 
 # 120,000 changes of 20,000 people and 300 items.

@@ -6,7 +6,7 @@ from typing import Any
 
 from batch.answers.events import PrecheckResult
 from batch.api.dialects import DIALECTS, Rate
-from batch.report.precheck import describe_cost, describe_precheck, describe_unknown
+from batch.report.precheck import describe_calls, describe_cost, describe_precheck, describe_unknown
 
 RATE = Rate(requests=100, seconds=10.0)
 
@@ -51,6 +51,12 @@ def test_revokes_of_access_that_is_not_held_are_counted_and_late_grants_explaine
 
 def test_rows_without_a_known_item_are_reported() -> None:
     assert "4 pending requests of these people do not name the item" in described(unclear=4)
+
+
+def test_how_far_a_long_precheck_has_come_is_told_once_its_length_is_known() -> None:
+    assert list(describe_calls(7, 0)) == []
+    assert list(describe_calls(1_007, 1_200.0)) == ["Asking the tenant: 1,007 of about 1,200 calls are made."]
+    assert list(describe_calls(8, 7)) == ["Asking the tenant: 8 of about 8 calls are made."]
 
 
 def test_a_long_precheck_is_announced_and_a_dear_one_can_be_skipped() -> None:
