@@ -24,8 +24,6 @@ from batch.loops.precheck import Precheck, PrecheckScope
 from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
 from batch.pipeline import with_tenant_verdicts
-from batch.report.precheck import describe_cost, describe_other_runs, describe_precheck, describe_unknown
-from batch.report.tenant_settings import describe_settings, describe_unshown
 from batch.report.precheck import (
     describe_calls,
     describe_cost,
@@ -34,6 +32,7 @@ from batch.report.precheck import (
     describe_unknown,
 )
 from batch.report.preflight import describe_closed
+from batch.report.tenant_settings import describe_settings, describe_unshown
 from batch.states import UNSENT, VOID
 from batch.status.approvals_ahead import approvals_ahead
 from batch.status.cheapest_list import is_expensive

@@ -19,6 +19,7 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.messages import write
 from batch.ledger.repeating import repeated
 from batch.ledger.seals import has_planned_names
+from batch.model import RowClass
 from batch.names.known import KnownNames
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.text import instant
@@ -138,6 +139,8 @@ def _write_set_aside(connection: Connection, run_id: str, changes: pl.DataFrame,
     connection.execute(sa.delete(t.set_aside).where(t.set_aside.c.run_id == run_id))
     rows = changes.select(list(TENANT_VERDICTS)).rename(dict(zip(TENANT_VERDICTS, _SET_ASIDE, strict=True)))
     *key, class_, reason = _SET_ASIDE
+    # The table does not take rejected changes yet: they are judged again when the input is next planned.
+    rows = rows.filter(pl.col(class_) != RowClass.REJECTED.value)
     insert_frame(
         connection,
         t.set_aside,

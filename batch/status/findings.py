@@ -33,6 +33,7 @@ FINDINGS: Final = {
 """Columns of findings: one line for each rule that a change breaks, with the place of its row."""
 
 _IS_GRANT: Final = pl.col("operation") == Operation.GRANT.value
+_HAS_NO_END: Final = pl.col("remove_date") == ""
 _IS_REVOKE: Final = pl.col("operation") == Operation.REVOKE.value
 
 BREAKS: Final[Mapping[str, pl.Expr]] = {
@@ -40,8 +41,12 @@ BREAKS: Final[Mapping[str, pl.Expr]] = {
     "item_unlisted": ~pl.col("item_listed") & pl.col("item_exists").is_null(),
     "item_disabled": _IS_GRANT & ~pl.col("item_enabled"),
     "item_not_requestable": _IS_GRANT & ~pl.col("item_requestable"),
-    "end_date_required": _IS_GRANT & pl.col("item_end_date_required") & (pl.col("remove_date") == ""),
-    "end_date_too_late": _IS_GRANT & (pl.col("hours") > pl.col("item_longest_hours")),
+    "end_date_required": _IS_GRANT & pl.col("item_end_date_required") & _HAS_NO_END,
+    "end_date_too_late": _IS_GRANT
+    & (
+        (pl.col("hours") > pl.col("item_longest_hours"))
+        | (_HAS_NO_END & (pl.col("item_longest_hours") > 0) & ~pl.col("item_end_date_required").fill_null(value=False))
+    ),
     "comment_required": _IS_GRANT & pl.col("item_comment_required") & (pl.col("comment") == ""),
     "form_required": _IS_GRANT & pl.col("item_form_required"),
     "reauthorization_required": _IS_GRANT & pl.col("item_reauthorization_required"),

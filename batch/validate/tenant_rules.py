@@ -77,7 +77,7 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
     "end_date_too_late": TenantRule(
         About.ITEM,
         False,
-        "the end date is later than the {} permits",
+        "the access lasts longer than the {} permits",
         "give an earlier remove_date",
     ),
     "comment_required": TenantRule(

@@ -59,7 +59,7 @@ def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) ->
 def precheck_calls(sandbox: RunningSandbox) -> int:
     """How many calls of the precheck the tenant has received, of a new ledger's look, and of the comparison."""
     calls = sandbox.tenant.audit.calls
-    return sum(calls[name] for name in ("status", "administration", "search"))
+    return sum(calls[name] for name in ("status", "administration", "search", "roles"))
 
 
 def result_of(path: Path, person: int) -> tuple[str, str]:
@@ -84,7 +84,7 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert sum(rows.values()) == 2 * rows["read"]
     checked = ended.json["checked"]
     assert (checked["in_progress"], checked["held"], checked["unclear"]) == (1, 1, 0)
-    assert checked["calls"] + 2 == precheck_calls(tenant) == 4
+    assert checked["calls"] + 2 == precheck_calls(tenant) == 5
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
     row_class, reason = result_of(path, 0)
     assert row_class == "already_submitted"
@@ -92,7 +92,7 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
     assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
     # On a slow machine, the message also gives the age of the answers.
-    assert "Asked the tenant in 2 calls" in ended.err
+    assert "Asked the tenant in 3 calls" in ended.err
     assert "1 change is already in progress and 1 change is already held." in ended.err
 
 
@@ -197,6 +197,7 @@ def test_the_precheck_uses_the_administration_list_if_the_status_list_is_forbidd
             "sp:search:read",
             "idn:access-request-config:read",
             "sp:trigger-service-subscriptions:read",
+            "idn:role-unchecked:read",
         ),
     )
     with running_sandbox(settings) as sandbox:
@@ -353,5 +354,5 @@ def test_commands_that_begin_no_run_do_not_make_a_ledger(
 def test_the_precheck_asks_the_embedded_sandbox_like_any_tenant(program: Program, path: Path) -> None:
     ended = program("submit", path, "--yes", "--json", "--sandbox", env={"ACCESS_BATCH_RATE": "5000/1"})
     assert ended.code == 0
-    assert ended.json["checked"]["calls"] == 2
+    assert ended.json["checked"]["calls"] == 3
     assert ended.json["rows"]["submitted"] == 4

@@ -74,12 +74,14 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("item_disabled", {"item": ItemFacts(enabled=False)}, {}),
     ("item_not_requestable", {"item": ItemFacts(requestable=False)}, {}),
     ("end_date_required", {"item": ItemFacts(end_date_required=True)}, {}),
+    ("end_date_required", {"item": ItemFacts(end_date_required=True, longest_hours=24)}, {}),
     ("end_date_too_late", {"item": ItemFacts(longest_hours=24)}, {"remove_date": "2026-11-30T12:00:01Z"}),
     (
         "end_date_too_late",
         {"item": ItemFacts(longest_hours=24)},
         {"start_date": "2026-12-24T00:00:00.500Z", "remove_date": "2026-12-25T00:00:02Z"},
     ),
+    ("end_date_too_late", {"item": ItemFacts(longest_hours=24)}, {}),
     ("comment_required", {"item": ItemFacts(comment_required=True)}, {}),
     ("form_required", {"item": ItemFacts(form_required=True)}, {}),
     ("reauthorization_required", {"item": ItemFacts(reauthorization_required=True)}, {}),
@@ -101,7 +103,6 @@ def test_a_change_that_breaks_a_rule_is_found(rule: str, said: dict[str, Any], c
 KEPT: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"item": ItemFacts(end_date_required=True)}, {"remove_date": "2027-01-31T00:00:00Z"}),
     ({"item": ItemFacts(longest_hours=24)}, {"remove_date": "2026-11-30T12:00:00Z"}),
-    ({"item": ItemFacts(longest_hours=24)}, {}),
     (
         {"item": ItemFacts(longest_hours=24)},
         {"start_date": "2026-12-24T00:00:00Z", "remove_date": "2026-12-25T00:00:00Z"},

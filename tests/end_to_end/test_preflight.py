@@ -1,0 +1,170 @@
+"""The preflight: rows that come to nothing are rejected before they are sent, and what may come to nothing is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.api.dialects import ItemType, Rate
+from batch.sandbox.item_rules import Duration, RequestRules
+from batch.sandbox.server import running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import (
+    accepted,
+    environment,
+    grant,
+    identity,
+    item,
+    once,
+    pair_of,
+    read_rows,
+    write_rows,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch.sandbox.server import RunningSandbox
+    from tests.end_to_end.program import Ended, Program
+
+SETTINGS = SandboxSettings(
+    rate=Rate(requests=5000, seconds=1),
+    visibility_delay=0.0,
+    items=frozenset(map(item, range(8))),
+    identities=frozenset(map(identity, range(8))),
+    item_changes={
+        item(1): {"request": RequestRules(require_end_date=True)},
+        item(2): {"request": RequestRules(comments_required=True, longest=Duration(value=90))},
+        item(3): {"enabled": False},
+    },
+    person_changes={identity(4): {"inactive": True}},
+)
+
+
+def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) -> Ended:
+    return program("submit", path, "--yes", "--json", *more, env=environment(sandbox))
+
+
+def revoke(person: int, thing: int) -> dict[str, str]:
+    return grant(person, thing) | {"operation": "REVOKE", "comment": "has left"}
+
+
+def test_what_certainly_comes_to_nothing_is_rejected_and_the_rest_is_sent(program: Program, tmp_path: Path) -> None:
+    rows = [grant(0, 0), grant(0, 99), grant(99, 0), revoke(1, 5), revoke(2, 5)]
+    path = write_rows(tmp_path / "a.csv", rows)
+    with running_sandbox(SETTINGS) as sandbox:
+        sandbox.tenant.hold(identity(1), ItemType.ROLE, item(5), revocable=False)
+        sandbox.tenant.hold(identity(2), ItemType.ROLE, item(5))
+        ended = submit(program, sandbox, path)
+        assert accepted(sandbox) == once(map(pair_of, [rows[0], rows[4]]))
+        assert sandbox.tenant.audit.refused == 0
+        assert ended.code == 3
+        counted = ended.json["rows"]
+        assert (counted["read"], counted["rejected"], counted["submitted"]) == (5, 3, 2)
+        assert ended.json["warnings"] == []
+        back = read_rows(tmp_path / "a.results" / "rejected.csv")
+        assert [(row["_line"], row["_rule"]) for row in back] == [
+            ("3", "item_unknown"),
+            ("4", "person_unknown"),
+            ("5", "held_by_membership"),
+        ]
+        assert back[0]["_message"] == "the tenant has no role with this id; check item_type and item_id"
+        results = read_rows(tmp_path / "a.results" / "results.csv")
+        assert [row["_class"] for row in results] == ["submitted", *["rejected"] * 3, "submitted"]
+        assert results[1]["_reason"].startswith("item_unknown: the tenant has no role")
+        assert "3 rows rejected, with the rules broken:" in ended.err
+        assert "line 5: held_by_membership: a role or a lifecycle state gives this role" in ended.err
+        again = submit(program, sandbox, path)
+        assert (again.code, again.json["rows"]["rejected"], again.json["rows"]["already_submitted"]) == (3, 3, 0)
+        assert accepted(sandbox) == once(map(pair_of, [rows[0], rows[4]]))
+
+
+def test_what_the_tenant_may_refuse_is_sent_with_a_warning_that_counts_the_lines(
+    program: Program, tmp_path: Path
+) -> None:
+    rows = [grant(0, 1), grant(1, 1), grant(1, 2), grant(0, 3), grant(4, 0)]
+    path = write_rows(tmp_path / "a.csv", rows)
+    with running_sandbox(SETTINGS) as sandbox:
+        planned = program("plan", path, "--json", env=environment(sandbox))
+        ended = submit(program, sandbox, path)
+        assert accepted(sandbox) == once(map(pair_of, rows))
+    assert (planned.code, ended.code) == (0, 0)
+    assert (
+        ended.json["warnings"]
+        == planned.json["warnings"]
+        == [
+            {"rule": "item_disabled", "file": str(path), "count": 1, "lines": [5]},
+            {"rule": "end_date_required", "file": str(path), "count": 2, "lines": [2, 3]},
+            {"rule": "end_date_too_late", "file": str(path), "count": 1, "lines": [4]},
+            {"rule": "comment_required", "file": str(path), "count": 1, "lines": [4]},
+            {"rule": "person_inactive", "file": str(path), "count": 1, "lines": [6]},
+        ]
+    )
+    for shown in (planned.err, ended.err):
+        assert (
+            "2 rows (lines 2, 3) that the tenant may refuse: the item needs an end date, and none is given "
+            "(end_date_required). Give a remove_date; `--strict` rejects them, `--ignore end_date_required` silences "
+            "this."
+        ) in shown
+
+
+def test_strict_rejects_what_the_tenant_may_refuse_and_ignore_silences_a_rule(program: Program, tmp_path: Path) -> None:
+    rows = [grant(0, 1), grant(0, 0), grant(4, 0)]
+    path = write_rows(tmp_path / "a.csv", rows)
+    with running_sandbox(SETTINGS) as sandbox:
+        ended = submit(program, sandbox, path, "--strict", "--ignore", "person_inactive")
+        assert accepted(sandbox) == once(map(pair_of, rows[1:]))
+    assert (ended.code, ended.json["rows"]["rejected"], ended.json["warnings"]) == (3, 1, [])
+    assert "person_inactive" not in ended.err
+
+
+def test_a_row_of_which_one_item_is_rejected_comes_back_with_that_item(program: Program, tmp_path: Path) -> None:
+    row = grant(0, 0)
+    row["item_id"] = f"{item(0)}|{item(99)}|{item(1)}"
+    path = write_rows(tmp_path / "a.csv", [row, grant(1, 0)])
+    with running_sandbox(SETTINGS) as sandbox:
+        ended = submit(program, sandbox, path)
+        assert accepted(sandbox) == once(map(pair_of, [grant(0, 0), grant(0, 1), grant(1, 0)]))
+    assert (ended.code, ended.json["rows"]["rejected"], ended.json["rows"]["submitted"]) == (3, 1, 1)
+    (back,) = read_rows(tmp_path / "a.results" / "rejected.csv")
+    assert (back["item_id"], back["_rule"]) == (item(99), "item_unknown")
+
+
+def test_an_ignored_rule_lets_the_tenant_decide(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(0, 99)])
+    with running_sandbox(SETTINGS) as sandbox:
+        ended = submit(program, sandbox, path, "--ignore", "item_unknown")
+        assert sandbox.tenant.audit.refused == 1
+    assert (ended.json["rows"]["rejected"], ended.json["changes"]["refused"]) == (0, 1)
+
+
+def test_a_token_without_the_scopes_gets_one_notice_and_goes_on(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(0, 1), grant(0, 0)])
+    scopes = ("idn:access-request:create", "idn:access-request-status:read", "sp:search:read")
+    with running_sandbox(replace(SETTINGS, scopes=scopes)) as sandbox:
+        ended = submit(program, sandbox, path)
+        assert accepted(sandbox) == once(map(pair_of, [grant(0, 1), grant(0, 0)]))
+    assert (ended.code, ended.json["warnings"]) == (0, [])
+    assert ended.err.count("The tenant does not show the rules of roles") == 1
+    assert "that takes the scope idn:role-unchecked:read." in ended.err
+
+
+@pytest.mark.parametrize("when", ["always", "never"])
+def test_check_tenant_requires_the_rules_or_asks_nothing(program: Program, tmp_path: Path, when: str) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(0, 99)])
+    scopes = ("idn:access-request:create", "idn:access-request-status:read", "sp:search:read")
+    with running_sandbox(replace(SETTINGS, scopes=scopes)) as sandbox:
+        ended = submit(program, sandbox, path, "--check-tenant", when)
+        assert sandbox.tenant.audit.calls["roles"] == (1 if when == "always" else 0)
+        assert sandbox.tenant.audit.posts == (0 if when == "always" else 1)
+    assert ended.code == (2 if when == "always" else 3)
+
+
+def test_the_second_run_asks_about_no_item_again(program: Program, tmp_path: Path) -> None:
+    with running_sandbox(SETTINGS) as sandbox:
+        submit(program, sandbox, write_rows(tmp_path / "a.csv", [grant(0, 0), grant(0, 1)]))
+        submit(program, sandbox, write_rows(tmp_path / "b.csv", [grant(1, 0), grant(1, 1)]))
+        assert len(accepted(sandbox)) == 4
+        assert sandbox.tenant.audit.calls["roles"] == 1
