@@ -7,6 +7,7 @@ import typer
 from batch.cli.app import DONE, app, runtime, screen_of, show
 from batch.cli.help_text import NOT_SHOWN, command
 from batch.cli.options import CLIENT, HTTP, TENANT, Call, takes
+from batch.errors import SettingsError
 from batch.settings import Option, Settings
 
 
@@ -113,11 +114,21 @@ def sandbox(
             help="Share of approved changes whose provisioning fails, from 0 to 1.",
         ),
     ] = 0.0,
+    odd: Annotated[
+        bool,
+        typer.Option(
+            "--odd",
+            help="With --people, make some people and items awkward: inactive, disabled, with comments needed.",
+        ),
+    ] = False,
 ) -> None:
     """Run the simulated tenant until Ctrl-C, and show how to reach it."""
     from batch.report.screen import describe_sandbox
     from batch.sandbox.server import RunningSandbox, serve_forever
     from batch.sandbox.settings import SandboxSettings
+
+    if odd and people is None:
+        raise SettingsError("--odd changes the people of --people.", next_step="Add --people with a number.")
 
     def announce(ready: RunningSandbox) -> None:
         show(describe_sandbox(ready.base_url, ready.client_id, ready.client_secret, ready.operator_token))
@@ -129,5 +140,6 @@ def sandbox(
         provisioning_seconds=provisioning_seconds,
         rejected=rejected,
         failed=failed,
+        odd=odd,
     )
     serve_forever(chosen, port, announce)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from batch.sandbox.directory import Known
     from batch.sandbox.holdings import AccountKey, Holding, Holdings
-    from batch.sandbox.tenant_rules import Rule
+    from batch.sandbox.tenant_rules import Asker, Rule
 
 ERROR: Final = "ERROR"
 """State of a change that the tenant could not process."""
@@ -50,16 +50,14 @@ class Intake:
         known: People and items.
         holdings: What people hold.
         effects: What happens to a change that breaks a rule.
-        entitlements: Whether entitlements may be requested.
+        asker: Who asks.
     """
 
-    def __init__(
-        self, known: Known, holdings: Holdings, effects: Mapping[Rule, Effect], *, entitlements: bool = True
-    ) -> None:
+    def __init__(self, known: Known, holdings: Holdings, effects: Mapping[Rule, Effect], asker: Asker) -> None:
         self._known = known
         self._holdings = holdings
         self._effects = effects
-        self._entitlements = entitlements
+        self._asker = asker
 
     def examine(self, body: dict[str, Any], now: datetime) -> tuple[str | None, list[Arrival]]:
         """The cause of a refusal, or None; and the changes in order, identities outermost.
@@ -69,8 +67,7 @@ class Intake:
             now: The tenant's time.
         """
         examined = [
-            (wanted, tuple(broken_by(wanted, self._known, now, entitlements=self._entitlements)))
-            for wanted in self._wanted(body, now)
+            (wanted, tuple(broken_by(wanted, self._known, now, self._asker))) for wanted in self._wanted(body, now)
         ]
         refused = first_refused(examined, self._effects)
         if refused is not None:

@@ -178,7 +178,8 @@ class SandboxSettings:
             ignores_bulk_cancel=self.ignores_bulk_cancel,
             cancel_id=self.cancel_id,
             effects=self.effects,
-            entitlements=self.configuration.entitlements,
+            configuration=self.configuration,
+            is_admin=ADMIN_LEVEL in self.authorities,
         )
 
     def _known(self) -> Known:

@@ -15,13 +15,14 @@ from batch.sandbox.accounts_selection import role_assignments, selections
 from batch.sandbox.answers import Answer, BadQueryError, problem
 from batch.sandbox.audit import AcceptedChange, AcceptedRequest, AuditLog
 from batch.sandbox.cancelling import CancelId, rows_to_cancel, rows_to_cancel_in_bulk
+from batch.sandbox.configuration import RequestConfiguration
 from batch.sandbox.directory import APPROVER, Known
 from batch.sandbox.holdings import ALWAYS, Holding, Holdings
 from batch.sandbox.intake import Arrival, Intake
 from batch.sandbox.lifecycle import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
 from batch.sandbox.rows import Forward, Rows, StatusRow, VisibleRows
 from batch.sandbox.rules import first_broken_rule, requested_items
-from batch.sandbox.tenant_rules import DEFAULT_EFFECTS
+from batch.sandbox.tenant_rules import DEFAULT_EFFECTS, Asker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +58,8 @@ class SimulatedTenant:
         ignores_bulk_cancel: Whether a bulk cancel call is answered as usual but has no effect.
         cancel_id: The id that a single cancel call takes.
         effects: What happens to a change that breaks a rule, where it is not `DEFAULT_EFFECTS`.
-        entitlements: Whether entitlements may be requested.
+        configuration: What the tenant allows; None for everything.
+        is_admin: Whether the sandbox's one user is an administrator.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class SimulatedTenant:
         ignores_bulk_cancel: bool = False,
         cancel_id: CancelId = CancelId.EITHER,
         effects: Mapping[Rule, Effect] | None = None,
-        entitlements: bool = True,
+        configuration: RequestConfiguration | None = None,
+        is_admin: bool = True,
     ) -> None:
         self.audit = AuditLog()
         self.known = known or Known()
@@ -88,7 +91,8 @@ class SimulatedTenant:
         self._rows = Rows()
         self._holdings = Holdings(self.known.directory.held, self._rows, self.known.directory.birthright)
         chosen = {**DEFAULT_EFFECTS, **(effects or {})}
-        self._intake = Intake(self.known, self._holdings, chosen, entitlements=entitlements)
+        asker = Asker(id=REQUESTER_ID, is_admin=is_admin, configuration=configuration or RequestConfiguration())
+        self._intake = Intake(self.known, self._holdings, chosen, asker)
         self._ids_given = 0
 
     def submit(self, body: object, now: datetime, dialect: Dialect = DIALECTS["beta"]) -> Answer:

@@ -8,13 +8,14 @@ breaks another rule is not documented, so a setting decides for each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType, Operation
 from batch.sandbox.accounts_selection import accounts_on, crowded_sources, is_blocked
+from batch.sandbox.configuration import RequestConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +33,10 @@ class Rule(StrEnum):
     DISABLED_ITEM = "disabled_item"
     ENTITLEMENTS_BARRED = "entitlements_barred"
     """The tenant's configuration allows no requests for entitlements."""
+    NOT_FOR_OTHERS = "not_for_others"
+    """The requester is no administrator, and the tenant's configuration allows no request for this person."""
+    SELF_REVOKE = "self_revoke"
+    """Nobody can revoke their own access by request."""
     INACTIVE_PERSON = "inactive_person"
     PROTECTED_PERSON = "protected_person"
     END_DATE_REQUIRED = "end_date_required"
@@ -68,11 +73,13 @@ DEFAULT_EFFECTS: Final[Mapping[Rule, Effect]] = dict.fromkeys(Rule, Effect.ERROR
     Rule.UNKNOWN_PERSON: Effect.REFUSED,
     Rule.UNKNOWN_ITEM: Effect.REFUSED,
     Rule.NOT_REQUESTABLE: Effect.REFUSED,
+    Rule.NOT_FOR_OTHERS: Effect.REFUSED,
+    Rule.SELF_REVOKE: Effect.REFUSED,
     Rule.NOT_REVOCABLE: Effect.REFUSED,
     Rule.LATER_END_DATE: Effect.REFUSED,
     Rule.REAUTHORIZATION_REQUIRED: Effect.IGNORED,
 }
-"""The first five are documented or reported to be refused; the last concerns the browser."""
+"""The first seven are documented or reported to be refused; the last concerns the browser."""
 
 _TEXTS: Final[Mapping[Rule, str]] = {
     Rule.UNKNOWN_PERSON: "The identity{person} was not found.",
@@ -80,6 +87,8 @@ _TEXTS: Final[Mapping[Rule, str]] = {
     Rule.NOT_REQUESTABLE: "The access item{item} can't be requested.",
     Rule.DISABLED_ITEM: "The access item{item} is disabled.",
     Rule.ENTITLEMENTS_BARRED: "Entitlements such as{item} can't be requested in this tenant.",
+    Rule.NOT_FOR_OTHERS: "You can't make this request for the identity{person}.",
+    Rule.SELF_REVOKE: "You can't revoke your own access to{item}.",
     Rule.INACTIVE_PERSON: "The identity{person} is inactive.",
     Rule.PROTECTED_PERSON: "The identity{person} is protected.",
     Rule.END_DATE_REQUIRED: "The access item{item} needs a removeDate.",
@@ -93,6 +102,30 @@ _TEXTS: Final[Mapping[Rule, str]] = {
     Rule.ACCOUNT_BLOCKED: "No account can be chosen for the access item{item} of the identity{person}.",
     Rule.ACCOUNT_CHOICE: "The identity{person} has several accounts for the access item{item}: choose one.",
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asker:
+    """Who asks, and what the tenant allows.
+
+    Attributes:
+        id: Identity id of the requester.
+        is_admin: Whether the requester may request for everybody whatever the configuration says.
+        configuration: The tenant's configuration.
+    """
+
+    id: str
+    is_admin: bool = True
+    configuration: RequestConfiguration = field(default_factory=RequestConfiguration)
+
+    def may_ask_for(self, person: Person, operation: Operation) -> bool:
+        """Whether the requester may make such a request for a person."""
+        if self.is_admin:
+            return True
+        if person.manager == self.id and (operation is Operation.REVOKE or self.configuration.manager_for_reports):
+            return True
+        is_open = self.configuration.anyone_for_anyone or person.id == self.id
+        return operation is Operation.GRANT and is_open
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,14 +184,14 @@ def text_of(rule: Rule, wanted: Wanted, known: Known) -> str:
     return _TEXTS[rule].format(person=known.named(wanted.person.id), item=known.named(wanted.item.id))
 
 
-def broken_by(wanted: Wanted, known: Known, now: datetime, *, entitlements: bool = True) -> Iterator[Rule]:
+def broken_by(wanted: Wanted, known: Known, now: datetime, asker: Asker) -> Iterator[Rule]:
     """The rules that a change breaks, in the order of `Rule`.
 
     Args:
         wanted: The change.
         known: People and items.
         now: The tenant's time.
-        entitlements: Whether entitlements may be requested at all.
+        asker: Who asks.
     """
     if not known.has_person(wanted.person.id):
         yield Rule.UNKNOWN_PERSON
@@ -168,8 +201,12 @@ def broken_by(wanted: Wanted, known: Known, now: datetime, *, entitlements: bool
         yield Rule.NOT_REQUESTABLE
     if not wanted.item.enabled:
         yield Rule.DISABLED_ITEM
-    if wanted.item.type is ItemType.ENTITLEMENT and not entitlements:
+    if wanted.item.type is ItemType.ENTITLEMENT and not asker.configuration.entitlements:
         yield Rule.ENTITLEMENTS_BARRED
+    if wanted.operation is Operation.REVOKE and wanted.person.id == asker.id:
+        yield Rule.SELF_REVOKE
+    elif not asker.may_ask_for(wanted.person, wanted.operation):
+        yield Rule.NOT_FOR_OTHERS
     if wanted.operation is Operation.GRANT:
         yield from _broken_by_grant(wanted, known, now)
     else:

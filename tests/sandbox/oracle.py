@@ -52,8 +52,9 @@ class Item:
 
 @dataclass
 class Person:
-    """A person: state, and the native identities of the accounts by source."""
+    """A person: manager, state, and the native identities of the accounts by source."""
 
+    manager: str = ""
     inactive: bool = False
     protected: bool = False
     accounts: dict[str, list[str]] = field(default_factory=dict)
@@ -70,11 +71,15 @@ class Held:
 
 @dataclass
 class World:
-    """A tenant."""
+    """A tenant, who asks it, and what its configuration allows."""
 
     people: dict[str, Person]
     items: dict[str, Item]
     held: dict[tuple[str, str], Held]
+    requester: str
+    is_admin: bool = True
+    anyone_for_anyone: bool = True
+    managers_for_reports: bool = True
     entitlements_allowed: bool = True
 
 
@@ -231,6 +236,8 @@ def _item_and_person_faults(world: World, person_id: str, wanted: dict[str, Any]
 def _grant_faults(world: World, person_id: str, wanted: dict[str, Any], now: datetime) -> Iterator[str]:
     person = world.people.get(person_id, Person())
     item = world.items.get(wanted["id"], Item(type=wanted["type"]))
+    if not _may_grant(world, person_id):
+        yield "not_for_others"
     if person.inactive:
         yield "inactive_person"
     if person.protected:
@@ -246,6 +253,16 @@ def _grant_faults(world: World, person_id: str, wanted: dict[str, Any], now: dat
     if item.needs_login:
         yield "reauthorization_required"
     yield from _selection_faults(world, person_id, wanted)
+
+
+def _may_grant(world: World, person_id: str) -> bool:
+    reports_to = world.people.get(person_id, Person()).manager
+    return (
+        world.is_admin
+        or world.anyone_for_anyone
+        or person_id == world.requester
+        or (world.managers_for_reports and reports_to == world.requester)
+    )
 
 
 def _selection_faults(world: World, person_id: str, wanted: dict[str, Any]) -> Iterator[str]:
@@ -267,6 +284,10 @@ def _revoke_faults(world: World, person_id: str, wanted: dict[str, Any], _now: d
     held = world.held.get((person_id, wanted["id"]))
     native_identity, assignment = wanted.get("nativeIdentity"), wanted.get("assignmentId")
     own = [account for source in item.sources for account in person.accounts.get(source, [])]
+    if person_id == world.requester:
+        yield "self_revoke"
+    elif not world.is_admin and person.manager != world.requester:
+        yield "not_for_others"
     if held and held.given:
         yield "not_revocable"
     if held and held.until and "removeDate" in wanted and datetime.fromisoformat(wanted["removeDate"]) >= held.until:

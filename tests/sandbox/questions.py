@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from batch.sandbox.tenant import REQUESTER_ID
 from tests.sandbox.calls import NOW
 from tests.sandbox.oracle import GRANT, REVOKE, TYPES, Held, Item, Person, World
 
@@ -26,7 +27,7 @@ def moment(days: float) -> str:
 
 def world_of(random: Random) -> World:
     """A tenant with few people and items, of which about half have something odd."""
-    people = {f"i{number}": _person(random, f"i{number}") for number in range(6)}
+    people = {name: _person(random, name) for name in (*(f"i{number}" for number in range(6)), REQUESTER_ID)}
     items = {f"{kind[0]}{number}": _item(random, kind) for kind in TYPES for number in range(4)}
     held = {
         (person, item): Held(
@@ -37,14 +38,28 @@ def world_of(random: Random) -> World:
         for item in items
         if random.random() < 0.3
     }
-    return World(people=people, items=items, held=held, entitlements_allowed=random.random() < 0.9)
+    return World(
+        people=people,
+        items=items,
+        held=held,
+        requester=REQUESTER_ID,
+        is_admin=random.random() < 0.6,
+        anyone_for_anyone=random.random() < 0.5,
+        managers_for_reports=random.random() < 0.5,
+        entitlements_allowed=random.random() < 0.9,
+    )
 
 
 def _person(random: Random, name: str) -> Person:
     accounts = {
         source: [f"{name}-{source}-{number}" for number in range(random.choice((0, 1, 1, 1, 2)))] for source in SOURCES
     }
-    return Person(inactive=random.random() < 0.1, protected=random.random() < 0.1, accounts=accounts)
+    return Person(
+        manager=REQUESTER_ID if random.random() < 0.4 else "i0",
+        inactive=random.random() < 0.1,
+        protected=random.random() < 0.1,
+        accounts=accounts,
+    )
 
 
 def _item(random: Random, kind: str) -> Item:

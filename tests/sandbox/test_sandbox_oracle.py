@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.dialects import DIALECTS, ItemType
+from batch.sandbox.configuration import RequestConfiguration
 from batch.sandbox.directory import Account, Known, Source
 from batch.sandbox.item_rules import Duration, RequestRules, TimeUnit
 from batch.sandbox.tenant import SimulatedTenant
@@ -58,6 +59,8 @@ WORDS = {
     Rule.NOT_REQUESTABLE: "The access item .* can't be requested",
     Rule.DISABLED_ITEM: "is disabled",
     Rule.ENTITLEMENTS_BARRED: "Entitlements such as",
+    Rule.NOT_FOR_OTHERS: "can't make this request for the identity",
+    Rule.SELF_REVOKE: "can't revoke your own access",
     Rule.INACTIVE_PERSON: "is inactive",
     Rule.PROTECTED_PERSON: "is protected",
     Rule.END_DATE_REQUIRED: "needs a removeDate",
@@ -101,7 +104,13 @@ def tenant_of(world: oracle.World, effects: Mapping[Rule, Effect]) -> SimulatedT
             for source, natives in person.accounts.items()
             for native in natives
         )
-        known.change_person(identity, inactive=person.inactive, protected=person.protected, accounts=accounts)
+        known.change_person(
+            identity,
+            manager=person.manager,
+            inactive=person.inactive,
+            protected=person.protected,
+            accounts=accounts,
+        )
     for item_id, item in world.items.items():
         longest = None if item.longest is None else Duration(value=item.longest[0], unit=TimeUnit(item.longest[1]))
         rules = RequestRules(
@@ -116,8 +125,17 @@ def tenant_of(world: oracle.World, effects: Mapping[Rule, Effect]) -> SimulatedT
             known.change_item(item_id, gives=tuple(sources[name] for name in item.sources))
         else:
             known.change_item(item_id, source=sources[item.sources[0]])
+    configuration = RequestConfiguration(
+        anyone_for_anyone=world.anyone_for_anyone,
+        manager_for_reports=world.managers_for_reports,
+        entitlements=world.entitlements_allowed,
+    )
     tenant = SimulatedTenant(
-        known=known, effects=effects, entitlements=world.entitlements_allowed, cancels_duplicates=False
+        known=known,
+        effects=effects,
+        configuration=configuration,
+        is_admin=world.is_admin,
+        cancels_duplicates=False,
     )
     for (identity, item_id), held in world.held.items():
         kind = ItemType(world.items[item_id].type)

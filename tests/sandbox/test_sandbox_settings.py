@@ -42,6 +42,13 @@ def test_options_choose_the_directory_and_the_outcome_of_requests() -> None:
         process.communicate(timeout=LIMIT)
 
 
+def test_odd_people_and_items_need_a_directory() -> None:
+    process = start("sandbox", "--port", "0", "--odd", env={})
+    _, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 2
+    assert "Add --people with a number." in said
+
+
 def test_the_embedded_sandbox_has_named_people_accepts_all_other_ids_and_provisions() -> None:
     settings = SandboxSettings.embedded(Rate(requests=7, seconds=1))
     assert settings.rate == Rate(requests=7, seconds=1)

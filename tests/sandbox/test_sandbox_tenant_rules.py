@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.dialects import DIALECTS, ItemType
+from batch.sandbox.configuration import RequestConfiguration
 from batch.sandbox.directory import Account, Known, Source, made_up_account
 from batch.sandbox.item_rules import Duration, RequestRules
 from batch.sandbox.lifecycle import Handling
-from batch.sandbox.tenant import SimulatedTenant
+from batch.sandbox.tenant import REQUESTER_ID, SimulatedTenant
 from batch.sandbox.tenant_rules import DEFAULT_EFFECTS, Effect, Rule
 from tests.sandbox.calls import NOW, grant, later, revoke, shown, text_of
 
@@ -76,6 +77,7 @@ class Case:
 
 
 FIRST, SECOND = (account.native_identity for account in accounts_of(Known(), "i1"))
+SELF_ONLY = RequestConfiguration(anyone_for_anyone=False, manager_for_reports=False)
 CASES = [
     Case(rule=Rule.NOT_REQUESTABLE, prepare=item(requestable=False), broken=grant(), kept=grant(items=("r2",))),
     Case(rule=Rule.DISABLED_ITEM, prepare=item(enabled=False), broken=grant(), kept=grant(items=("r2",))),
@@ -84,8 +86,30 @@ CASES = [
         prepare=item(),
         broken=grant(type="ENTITLEMENT"),
         kept=grant(),
-        options={"entitlements": False},
+        options={"configuration": RequestConfiguration(entitlements=False)},
     ),
+    Case(
+        rule=Rule.NOT_FOR_OTHERS,
+        prepare=item(),
+        broken=grant(),
+        kept=grant(REQUESTER_ID),
+        options={"configuration": SELF_ONLY, "is_admin": False},
+    ),
+    Case(
+        rule=Rule.NOT_FOR_OTHERS,
+        prepare=person(manager=REQUESTER_ID),
+        broken=grant(),
+        kept=revoke(),
+        options={"configuration": SELF_ONLY, "is_admin": False},
+    ),
+    Case(
+        rule=Rule.NOT_FOR_OTHERS,
+        prepare=lambda tenant: tenant.known.change_person("i2", manager=REQUESTER_ID),
+        broken=revoke(),
+        kept=revoke("i2"),
+        options={"is_admin": False},
+    ),
+    Case(rule=Rule.SELF_REVOKE, prepare=item(), broken=revoke(REQUESTER_ID), kept=grant(REQUESTER_ID)),
     Case(rule=Rule.INACTIVE_PERSON, prepare=person(inactive=True), broken=grant(), kept=revoke()),
     Case(rule=Rule.PROTECTED_PERSON, prepare=person(protected=True), broken=grant(), kept=grant("i2")),
     Case(
@@ -192,6 +216,8 @@ def test_only_what_is_documented_or_reported_to_be_refused_is_refused_by_default
         Rule.UNKNOWN_PERSON,
         Rule.UNKNOWN_ITEM,
         Rule.NOT_REQUESTABLE,
+        Rule.NOT_FOR_OTHERS,
+        Rule.SELF_REVOKE,
         Rule.NOT_REVOCABLE,
         Rule.LATER_END_DATE,
     }
