@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.api.dialects import ItemType, Rate
+from batch.api.dialects import DIALECTS, REQUEST_TYPES, ItemType, Operation, Rate
 from batch.sandbox.item_rules import Duration, RequestRules
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tenant_rules import Effect, Rule
 from tests.end_to_end.program import (
     accepted,
     environment,
@@ -168,3 +171,82 @@ def test_the_second_run_asks_about_no_item_again(program: Program, tmp_path: Pat
         submit(program, sandbox, write_rows(tmp_path / "b.csv", [grant(1, 0), grant(1, 1)]))
         assert len(accepted(sandbox)) == 4
         assert sandbox.tenant.audit.calls["roles"] == 1
+
+
+DOCUMENTED = (Rule.UNKNOWN_PERSON, Rule.UNKNOWN_ITEM, Rule.NOT_REVOCABLE)
+"""What the vendor documents to be refused. This tenant does not even notice the rest."""
+
+
+def would_refuse(sandbox: RunningSandbox, row: dict[str, str]) -> bool:
+    """Whether the tenant refuses a row alone."""
+    operation = Operation(row["operation"])
+    wanted: dict[str, Any] = {"type": row["item_type"], "id": row["item_id"]}
+    if row.get("comment"):
+        wanted["comment"] = row["comment"]
+    body = {
+        "requestedFor": [row["identity_id"]],
+        "requestType": REQUEST_TYPES[operation],
+        "requestedItems": [wanted],
+    }
+    return sandbox.tenant.submit(body, datetime.now(UTC), DIALECTS["v1"]).status == 400
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_row_is_rejected_that_the_tenant_would_take(program: Program, tmp_path: Path, seed: int) -> None:
+    given = random.Random(seed)  # noqa: S311 - repeatable
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1),
+        visibility_delay=0.0,
+        people=60,
+        odd=True,
+        seed=seed,
+        effects=dict.fromkeys(Rule, Effect.IGNORED) | dict.fromkeys(DOCUMENTED, Effect.REFUSED),
+        cancels_duplicates=False,
+    )
+    with running_sandbox(settings) as sandbox:
+        directory = sandbox.tenant.known.directory
+        people = [*(person.id for person in directory.people), *(identity(n) for n in range(4))]
+        grants = [
+            {"operation": "GRANT", "identity_id": person, "item_type": str(one.type), "item_id": one.id, "comment": ""}
+            for person in people
+            for one in given.sample(directory.items, 2)
+        ]
+        lost = [{**row, "item_id": identity(given.randrange(9))} for row in given.sample(grants, 20)]
+        revokes = [
+            {"operation": "REVOKE", "identity_id": person, "item_type": str(kind), "item_id": one, "comment": "left"}
+            for person, kind, one in given.sample(directory.held, 80)
+        ]
+        rows = list({tuple(row.values())[1:4]: row for row in [*grants, *lost, *revokes]}.values())
+        path = write_rows(tmp_path / "a.csv", rows)
+        ended = submit(program, sandbox, path, "--api", "v1")
+        results = {row["_line"]: row for row in read_rows(tmp_path / "a.results" / "results.csv")}
+        rejected = [row for line, row in enumerate(rows, 2) if results[str(line)]["_class"] == "rejected"]
+        assert len(rejected) == ended.json["rows"]["rejected"] > 10
+        assert [row for row in rejected if not would_refuse(sandbox, row)] == []
+        rules = {
+            rule for row in read_rows(tmp_path / "a.results" / "rejected.csv") for rule in row["_rule"].split("; ")
+        }
+        assert rules == {"item_unknown", "person_unknown", "held_by_membership"}
+        # What it does refuse is what documents leave open, such as access profiles that it does not list.
+        refused = [row for line, row in enumerate(rows, 2) if results[str(line)]["_state"] == "REFUSED"]
+        assert {row["item_type"] for row in refused} <= {"ACCESS_PROFILE", "ENTITLEMENT"}
+
+
+def test_access_that_was_granted_anew_since_the_index_was_made_is_revoked_all_the_same(
+    program: Program, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "a.csv", [revoke(1, 5), revoke(2, 5)])
+    with running_sandbox(replace(SETTINGS, search_lag=3600.0)) as sandbox:
+        now = datetime.now(UTC)
+        for person in (1, 2):
+            sandbox.tenant.hold(
+                identity(person), ItemType.ROLE, item(5), until=now - timedelta(minutes=30), revocable=False
+            )
+        sandbox.tenant.request_by_other(
+            now - timedelta(minutes=20), identity=identity(1), item_type=ItemType.ROLE, item_id=item(5)
+        )
+        sandbox.tenant.conclude("REQUEST_COMPLETED", identity=identity(1), now=now - timedelta(minutes=10))
+        ended = submit(program, sandbox, path)
+        assert accepted(sandbox) == once([pair_of(revoke(1, 5))])
+    assert ended.json["rows"]["rejected"] == 1
+    assert [one["rule"] for one in ended.json["warnings"]] == ["held_indirectly"]
