@@ -296,7 +296,7 @@ class CommandPrecheck:
                 finally:
                     self._calls += precheck.calls
                 await self.preflight.ask(preflight, fresh, tenant_view)
-        self._oldest = precheck.oldest or self._oldest
+        self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread
         self._closed_list, self._closed_index = bool(precheck.closed_list), bool(precheck.closed_index)
         closed = describe_unknown(dialect, closed_list=precheck.closed_list, closed_index=precheck.closed_index)

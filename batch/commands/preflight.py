@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.dedupe.classify import TENANT_VERDICTS
-from batch.loops.preflight import Asked, Preflight
-from batch.report.preflight import describe_warnings
+from batch.loops.preflight import MOST_PEOPLE, Asked, Preflight
+from batch.report.preflight import describe_unsought, describe_warnings
 from batch.status.findings import (
     TenantFacts,
     Warned,
@@ -43,7 +43,6 @@ class CommandPreflight:
 
     Attributes:
         calls: Calls made.
-        oldest: Time of the oldest answer that the last result uses; None if nothing was asked.
         warned: The rows that are sent although the tenant may refuse them.
     """
 
@@ -55,7 +54,6 @@ class CommandPreflight:
         self._tenant_view = TenantView()
         self._described: set[str] = set()
         self.calls = 0
-        self.oldest: datetime | None = None
         self.warned: tuple[Warned, ...] = ()
 
     def of(self, reader: Reader, ledger: Ledger, tenant: str, *, since: datetime, sees_all: bool) -> Preflight:
@@ -82,11 +80,12 @@ class CommandPreflight:
         Raises:
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
+        people = people_to_ask(fresh, tenant_view.people)
+        self._screen.say(*describe_unsought(len(people), MOST_PEOPLE))
         try:
-            self._asked = await preflight.ask(items_to_ask(fresh), people_to_ask(fresh, tenant_view.people))
+            self._asked = await preflight.ask(items_to_ask(fresh), people)
         finally:
             self.calls += preflight.calls
-        self.oldest = preflight.oldest
         self._tenant_view = tenant_view
 
     def forget(self) -> None:

@@ -40,6 +40,15 @@ def warnings_as_json(warned: Sequence[Warned]) -> list[dict[str, Any]]:
     ]
 
 
+def describe_unsought(people: int, most: int) -> Iterator[str]:
+    """That people whom the search index does not show are not all looked for, if they are too many."""
+    if people > most:
+        yield (
+            f"The search index does not show {people:,} of these people. Only the first {most:,} of them are looked "
+            "for in the list of identities: is this file meant for this tenant?"
+        )
+
+
 def describe_closed(dialect: Dialect, closed: Mapping[str, str]) -> Iterator[str]:
     """Which rules the tenant does not show, why, and which scopes the token lacks; nothing if it shows all.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batch.api.dialects import DIALECTS
-from batch.report.preflight import describe_closed, describe_warnings
+from batch.report.preflight import describe_closed, describe_unsought, describe_warnings
 from batch.status.findings import Warned
 from batch.validate.tenant_rules import TENANT_RULES
 
@@ -27,6 +27,12 @@ def test_a_warning_counts_the_rows_names_the_first_and_says_what_to_do() -> None
 def test_with_several_files_each_line_names_its_own() -> None:
     found = described("form_required", {"a.csv": (3, 8), "b.csv": (3,)})
     assert found.startswith("3 rows (lines 3 of a.csv, 8 of a.csv, 3 of b.csv) that")
+
+
+def test_people_who_are_not_looked_for_are_told() -> None:
+    assert list(describe_unsought(980, 980)) == []
+    (line,) = describe_unsought(20_000, 980)
+    assert line.startswith("The search index does not show 20,000 of these people. Only the first 980 of them")
 
 
 def test_no_warning_has_a_gap() -> None:
