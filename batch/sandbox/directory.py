@@ -225,19 +225,22 @@ class Known:
         self._identities = None if identities is None else directory.person_by_id.keys() | set(identities)
         self._items = None if items is None else directory.item_by_id.keys() | set(items)
         self._names_bad_id = names_bad_id
-        self._person_changes: dict[str, PersonFields] = {}
-        self._item_changes: dict[str, ItemFields] = {item: {"requestable": False} for item in unrequestable}
+        self._changed_people: dict[str, Person] = {}
+        self._changed_items: dict[tuple[str, ItemType], AccessItem] = {}
         self._managers = frozenset(person.manager for person in directory.people)
+        for item_id in unrequestable:
+            self.change_item(item_id, requestable=False)
 
     def change_person(self, identity: str, **fields: Unpack[PersonFields]) -> None:
         """Change a person, in the directory or not."""
-        self._person_changes[identity] = self._person_changes.get(identity, {}) | fields
+        self._changed_people[identity] = replace(self.described(identity), **fields)
         self._managers |= {fields.get("manager", "")}
         self.revision += 1
 
     def change_item(self, item_id: str, **fields: Unpack[ItemFields]) -> None:
         """Change the rules of an access item, in the directory or not."""
-        self._item_changes[item_id] = self._item_changes.get(item_id, {}) | fields
+        for item_type in ItemType:
+            self._changed_items[item_id, item_type] = replace(self.item(item_id, item_type), **fields)
         self.revision += 1
 
     def has_person(self, identity: str) -> bool:
@@ -254,15 +257,13 @@ class Known:
 
     def described(self, identity: str) -> Person:
         """A person, made of the id if the directory does not have it."""
-        person = self.directory.person_by_id.get(identity) or unlisted_person(identity)
-        changes = self._person_changes.get(identity)
-        return replace(person, **changes) if changes else person
+        changed = self._changed_people.get(identity)
+        return changed or self.directory.person_by_id.get(identity) or unlisted_person(identity)
 
     def item(self, item_id: str, item_type: ItemType) -> AccessItem:
         """An access item, made of type and id if the directory does not have it."""
-        item = self.directory.item_by_id.get(item_id) or unlisted_item(item_id, item_type)
-        changes = self._item_changes.get(item_id)
-        return replace(item, **changes) if changes else item
+        changed = self._changed_items.get((item_id, item_type))
+        return changed or self.directory.item_by_id.get(item_id) or unlisted_item(item_id, item_type)
 
     def accounts(self, person: Person) -> tuple[Account, ...]:
         """A person's accounts: one on each source, unless the person has others."""
