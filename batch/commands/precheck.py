@@ -213,7 +213,7 @@ class CommandPrecheck:
     def describe_plan(self, plan: Plan) -> None:
         """Show what holds for every request at the tenant, and what a plan asks of approvers."""
         if (settings := self.tenant_settings) is not None and plan.requests:
-            self.approvals = approvals_ahead(plan.changes, settings.requester.id)
+            self.approvals = approvals_ahead(plan.changes, settings.requester.id, self.preflight.items)
             self._screen.say(*describe_settings(settings, self.approvals, self._settings.pace, plan.bodies))
 
     def checked(self, verdicts: pl.DataFrame) -> PrecheckResult | None:

@@ -23,6 +23,7 @@ from batch.status.in_progress import TenantView, irrevocable
 from batch.tenant.facts import FactLists
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from batch.commands.runtime import Runtime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.pipeline import Classified
     from batch.settings import Settings
+    from batch.status.in_progress import Item
+    from batch.status.tenant_facts import ItemFacts
     from batch.tenant.reading import Reader
 
 
@@ -55,6 +58,11 @@ class CommandPreflight:
         self._described: set[str] = set()
         self.calls = 0
         self.warned: tuple[Warned, ...] = ()
+
+    @property
+    def items(self) -> Mapping[Item, ItemFacts]:
+        """What the tenant says of the items of the last plan, by type and id."""
+        return self._asked.items
 
     def of(self, reader: Reader, ledger: Ledger, tenant: str, *, since: datetime, sees_all: bool) -> Preflight:
         """A preflight in one session with the tenant.

@@ -151,12 +151,12 @@ def _approvals(ahead: ApprovalsAhead, config: AccessRequestConfig) -> Iterator[s
     unknown, needed = ahead.unknown, ahead.changes - ahead.unneeded - ahead.unknown
     parts = []
     if needed:
-        parts.append(f"{'at least ' if unknown else ''}{count(ahead.known, 'approval')} of {count(needed, 'change')}")
+        parts.append(f"{count(needed, 'change')} to approve in {count(ahead.known, 'step')}")
     if unknown:
         other = "other " if unknown < ahead.changes else ""
-        each = "" if unknown == 1 else ", each on its own,"
-        steps = "once for each step that the item's approval has, if any"
-        parts.append(f"{count(unknown, f'{other}change')} to approve{each} {steps}")
+        each = "" if unknown == 1 else "each "
+        steps = "in as many steps as the tenant has set for the item, if any"
+        parts.append(f"{count(unknown, f'{other}change')} to approve {each}{steps}")
     if ahead.unneeded:
         parts.append(f"{count(ahead.unneeded, 'change')} without approval")
     yield (
@@ -165,14 +165,13 @@ def _approvals(ahead: ApprovalsAhead, config: AccessRequestConfig) -> Iterator[s
     )
     if ahead.by_requester:
         theirs = {
-            True: "approved at once, by the tenant's configuration",
-            False: "passed on to an administrator",
-            None: "passed on to an administrator, or approved at once if the tenant is set so",
+            True: "the tenant is set to approve such a change at once",
+            False: "the tenant passes that on to an administrator",
+            None: "the tenant passes that on to an administrator, or approves at once if it is set so",
         }[config.auto_approval]
-        is_are = "is" if ahead.by_requester == 1 else "are"
         yield (
-            f"At least {count(ahead.by_requester, 'approval')} would be the requester's own, as the item's owner, and "
-            f"{is_are} {theirs}."
+            f"In at least {count(ahead.by_requester, 'step')} the requester would decide, as the item's owner: "
+            f"{theirs}."
         )
 
 

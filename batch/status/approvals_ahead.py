@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import Operation
+from batch.status.tenant_facts import ItemFacts
 from batch.text import key_of
 
 if TYPE_CHECKING:
@@ -16,23 +17,11 @@ if TYPE_CHECKING:
 
     from batch.status.in_progress import Item
 
-OWN_STEPS: Final = frozenset({"OWNER", "ENTITLEMENT_OWNER"})
-"""Steps of which the item's owner decides, as roles, access profiles and entitlements name them."""
+OWN_STEPS: Final = frozenset({"OWNER", "ALL_OWNERS", "ENTITLEMENT_OWNER"})
+"""Steps in which the item's owner decides, as roles, access profiles and entitlements name them."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ItemApproval:
-    """Who approves requests for an item.
-
-    Attributes:
-        grant: The kinds of approver of a grant, one for each step; None if the tenant does not show them.
-        revoke: The same of a revoke.
-        owner: Id of the item's owner; empty if the tenant does not show it.
-    """
-
-    grant: tuple[str, ...] | None = None
-    revoke: tuple[str, ...] | None = None
-    owner: str = ""
+UNKNOWN: Final = ItemFacts()
+"""What is known of an item of which the tenant says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +30,10 @@ class ApprovalsAhead:
 
     Attributes:
         changes: All changes of the plan.
-        known: Approvals that the changes need whose steps are known.
+        known: Approval steps of the changes whose steps are known.
         unneeded: Changes that need no approval.
         unknown: Changes whose steps are not known.
-        by_requester: Approvals that the requester must give as the owner of the item.
+        by_requester: Those of them in which the requester would decide, as the owner of the item.
         for_requester: Changes of the requester's own access.
     """
 
@@ -59,30 +48,30 @@ class ApprovalsAhead:
 def approvals_ahead(
     changes: pl.DataFrame,
     requester: str,
-    items: Mapping[Item, ItemApproval] = MappingProxyType({}),
+    items: Mapping[Item, ItemFacts] = MappingProxyType({}),
 ) -> ApprovalsAhead:
     """What a plan asks of approvers.
 
     Args:
         changes: With `operation`, `identity_id`, `item_type` and `item_id`.
         requester: Id of the requester; empty if unknown.
-        items: Who approves requests for the items, as far as the tenant shows it.
+        items: What the tenant says of the items.
     """
     if changes.is_empty():
         return ApprovalsAhead()
     myself = key_of(requester)
-    by_key = {(kind, key_of(item)): approval for (kind, item), approval in items.items()}
+    by_key = {(kind, key_of(item)): facts for (kind, item), facts in items.items()}
     known = unneeded = unknown = by_requester = 0
     counted = changes.group_by("operation", "item_type", "item_id").len()
     for operation, kind, item, number in counted.rows():
-        approval = by_key.get((kind, key_of(item)), _UNSHOWN)
-        steps = approval.grant if operation == Operation.GRANT.value else approval.revoke
+        facts = by_key.get((kind, key_of(item)), UNKNOWN)
+        steps = facts.approvers if operation == Operation.GRANT.value else facts.revoke_approvers
         if steps is None:
             unknown += number
             continue
         known += number * len(steps)
         unneeded += number * (not steps)
-        if myself and key_of(approval.owner) == myself:
+        if myself and key_of(facts.owner or "") == myself:
             by_requester += number * sum(step in OWN_STEPS for step in steps)
     people = changes.group_by("identity_id").len()
     mine = sum(number for identity, number in people.rows() if key_of(identity) == myself) if myself else 0
@@ -94,6 +83,3 @@ def approvals_ahead(
         by_requester=by_requester,
         for_requester=mine,
     )
-
-
-_UNSHOWN: Final = ItemApproval()

@@ -216,11 +216,13 @@ def _with_facts(fresh: pl.DataFrame, facts: TenantFacts, now: datetime) -> pl.Da
 
 _DATES: Final = ("start_date", "remove_date")
 _DATE: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
+_WHO: Final = ("owner", "approvers", "revoke_approvers")
+"""Facts that no rule looks at."""
 
 
 def _items(items: Mapping[Item, ItemFacts]) -> pl.DataFrame:
-    names = [one.name for one in fields(ItemFacts) if one.name != "approvers"]
-    rows = [(*item, *facts.as_list()[:-1]) for item, facts in items.items()]
+    names = [one.name for one in fields(ItemFacts) if one.name not in _WHO]
+    rows = [(*item, *(getattr(facts, name) for name in names)) for item, facts in items.items()]
     types = {f"item_{name}": pl.Int64 if name == "longest_hours" else pl.Boolean for name in names}
     return pl.DataFrame(rows, schema={"item_type": pl.String, "item_id": pl.String, **types}, orient="row")
 

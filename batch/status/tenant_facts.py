@@ -26,7 +26,9 @@ class ItemFacts:
         comment_required: Whether a grant needs a comment.
         form_required: Whether the requester must fill in a form.
         reauthorization_required: Whether the requester must sign in again.
+        owner: Id of its owner.
         approvers: Who approves a grant, in order: the vendor's words, such as `OWNER` or `MANAGER`.
+        revoke_approvers: The same for a revoke.
     """
 
     listed: bool | None = None
@@ -38,7 +40,9 @@ class ItemFacts:
     comment_required: bool | None = None
     form_required: bool | None = None
     reauthorization_required: bool | None = None
+    owner: str | None = None
     approvers: tuple[str, ...] | None = None
+    revoke_approvers: tuple[str, ...] | None = None
 
     def as_list(self) -> list[Any]:
         """The fields as a list, for JSON."""
@@ -47,9 +51,9 @@ class ItemFacts:
     @classmethod
     def from_list(cls, fields: Sequence[Any]) -> ItemFacts:
         """The reverse of `as_list`."""
-        *plain, approvers = fields
-        named = dict(zip(cls.__slots__, plain, strict=False))
-        return cls(**named, approvers=None if approvers is None else tuple(approvers))
+        # JSON has lists for tuples.
+        kept: list[Any] = [tuple(value) if isinstance(value, list) else value for value in fields]
+        return cls(**dict(zip(cls.__slots__, kept, strict=True)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -167,6 +167,7 @@ def item_facts(row: Mapping[str, Any]) -> ItemFacts:
     # Entitlements have a word of their own for it.
     comments = rules.get("commentsRequired", rules.get("requestCommentRequired"))
     form = rules.get("formDefinitionId")
+    revocation = row.get("revocationRequestConfig")
     return ItemFacts(
         listed=True,
         exists=True,
@@ -177,7 +178,9 @@ def item_facts(row: Mapping[str, Any]) -> ItemFacts:
         comment_required=flag(comments),
         form_required=(isinstance(form, str) and bool(form)) if "formDefinitionId" in rules else None,
         reauthorization_required=flag(rules.get("reauthorizationRequired")),
+        owner=_id_of(row.get("owner")),
         approvers=_approvers(rules.get("approvalSchemes")),
+        revoke_approvers=_approvers(revocation.get("approvalSchemes")) if isinstance(revocation, dict) else None,
     )
 
 
@@ -198,6 +201,11 @@ def _hours(duration: Any) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 32:
         return None
     return value * _HOURS[unit] if isinstance(unit, str) and unit in _HOURS else None
+
+
+def _id_of(reference: Any) -> str | None:
+    found = reference.get("id") if isinstance(reference, dict) else None
+    return on_one_line(found, most=_MOST_TEXT) if isinstance(found, str) else None
 
 
 def _approvers(schemes: Any) -> tuple[str, ...] | None:

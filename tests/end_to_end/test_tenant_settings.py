@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.api.dialects import DIALECTS, Rate
+from batch.api.dialects import DIALECTS, ItemType, Rate
 from batch.sandbox.configuration import RequestConfiguration, TriggerSubscription
+from batch.sandbox.item_rules import Approver, ApproverType, RequestRules
+from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import Terminal, accepted, environment, grant, once, pair_of, write_rows
@@ -94,6 +96,27 @@ def test_the_question_comes_after_what_holds_for_the_tenant_and_a_no_sends_nothi
     assert declined.code == 130
     assert len(lines_about_the_tenant(declined)) == 4
     assert declined.err.index("Approvals: ") < declined.err.index("[y/N]")
+
+
+def test_the_steps_of_approval_are_those_of_the_items(program: Program, tmp_path: Path) -> None:
+    directory = make_directory(20, seed=0)
+    roles, people = directory.of_type(ItemType.ROLE), directory.people
+    two = RequestRules(approvers=(Approver(type=ApproverType.OWNER), Approver(type=ApproverType.MANAGER)))
+    settings = SandboxSettings(
+        rate=FAST,
+        people=20,
+        seed=0,
+        item_changes={roles[0].id: {"request": two}, roles[1].id: {"request": RequestRules(approvers=())}},
+    )
+    rows = [
+        {"operation": "GRANT", "identity_id": person.id, "item_type": "ROLE", "item_id": role.id}
+        for person, role in ((people[5], roles[0]), (people[6], roles[0]), (people[5], roles[1]))
+    ]
+    with running_sandbox(settings) as sandbox:
+        ended = program("plan", write_rows(tmp_path / "b.csv", rows), "--json", env=environment(sandbox))
+    assert "Approvals: 2 changes to approve in 4 steps; 1 change without approval." in ended.err
+    approvals = ended.json["approvals"]
+    assert (approvals["known"], approvals["unneeded"], approvals["unknown"]) == (4, 1, 0)
 
 
 def test_a_waiting_trigger_changes_nothing_by_itself(program: Program, path: Path) -> None:

@@ -130,24 +130,18 @@ END = (
     "templates."
 )
 FREE = "without approval"
-STEPS = "each on its own, once for each step that the item's approval has, if any"
+STEPS = "in as many steps as the tenant has set for the item, if any"
 
 
 @pytest.mark.parametrize(
     ("ahead", "line"),
     [
+        (ApprovalsAhead(changes=6, unknown=6), f"6 changes to approve each {STEPS}. "),
+        (ApprovalsAhead(changes=1, unknown=1), f"1 change to approve {STEPS}. "),
+        (ApprovalsAhead(changes=6, known=9), "6 changes to approve in 9 steps. "),
         (
-            ApprovalsAhead(changes=6, unknown=6),
-            f"6 changes to approve, {STEPS}. ",
-        ),
-        (
-            ApprovalsAhead(changes=1, unknown=1),
-            f"1 change to approve {STEPS.removeprefix('each on its own, ')}. ",
-        ),
-        (ApprovalsAhead(changes=6, known=9), "9 approvals of 6 changes. "),
-        (
-            ApprovalsAhead(changes=4, known=9, unneeded=1, unknown=2),
-            f"at least 9 approvals of 1 change; 2 other changes to approve, {STEPS}; 1 change {FREE}. ",
+            ApprovalsAhead(changes=4, known=1, unneeded=1, unknown=2),
+            f"1 change to approve in 1 step; 2 other changes to approve each {STEPS}; 1 change {FREE}. ",
         ),
         (ApprovalsAhead(changes=6, unneeded=6), f"6 changes {FREE}. "),
     ],
@@ -159,15 +153,15 @@ def test_the_approvals_are_counted_as_far_as_known(ahead: ApprovalsAhead, line: 
 @pytest.mark.parametrize(
     ("auto", "end"),
     [
-        (True, "are approved at once, by the tenant's configuration."),
-        (False, "are passed on to an administrator."),
-        (None, "are passed on to an administrator, or approved at once if the tenant is set so."),
+        (True, "the tenant is set to approve such a change at once."),
+        (False, "the tenant passes that on to an administrator."),
+        (None, "the tenant passes that on to an administrator, or approves at once if it is set so."),
     ],
 )
 def test_the_requesters_own_approvals_go_where_the_tenant_sends_them(*, auto: bool | None, end: str) -> None:
     ahead = ApprovalsAhead(changes=6, known=6, by_requester=2)
     last = told(replace(SETTINGS, config=replace(OPEN, auto_approval=auto)), ahead).splitlines()[-1]
-    assert last == f"At least 2 approvals would be the requester's own, as the item's owner, and {end}"
+    assert last == f"In at least 2 steps the requester would decide, as the item's owner: {end}"
 
 
 def test_what_the_tenant_does_not_show_is_told_with_the_scope_to_add() -> None:

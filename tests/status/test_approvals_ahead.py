@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.status.approvals_ahead import ApprovalsAhead, ItemApproval, approvals_ahead
+from batch.status.approvals_ahead import ApprovalsAhead, approvals_ahead
+from batch.status.tenant_facts import ItemFacts
 
 if TYPE_CHECKING:
     from batch.status.in_progress import Item
@@ -31,17 +32,17 @@ ROLE: Item = ("ROLE", "r1")
     ("changes", "items", "found"),
     [
         (TWO_GRANTS, {}, {"changes": 2, "unknown": 2}),
-        (TWO_GRANTS, {ROLE: ItemApproval(grant=("MANAGER", "OWNER"))}, {"changes": 2, "known": 4}),
-        (TWO_GRANTS, {ROLE: ItemApproval(grant=())}, {"changes": 2, "unneeded": 2}),
-        (TWO_GRANTS, {ROLE: ItemApproval(revoke=("MANAGER",))}, {"changes": 2, "unknown": 2}),
-        (TWO_GRANTS, {("ACCESS_PROFILE", "r1"): ItemApproval(grant=("OWNER",))}, {"changes": 2, "unknown": 2}),
-        (REVOKE, {ROLE: ItemApproval(grant=(), revoke=("MANAGER",))}, {"changes": 1, "known": 1}),
+        (TWO_GRANTS, {ROLE: ItemFacts(approvers=("MANAGER", "OWNER"))}, {"changes": 2, "known": 4}),
+        (TWO_GRANTS, {ROLE: ItemFacts(approvers=())}, {"changes": 2, "unneeded": 2}),
+        (TWO_GRANTS, {ROLE: ItemFacts(revoke_approvers=("MANAGER",))}, {"changes": 2, "unknown": 2}),
+        (TWO_GRANTS, {("ACCESS_PROFILE", "r1"): ItemFacts(approvers=("OWNER",))}, {"changes": 2, "unknown": 2}),
+        (REVOKE, {ROLE: ItemFacts(approvers=(), revoke_approvers=("MANAGER",))}, {"changes": 1, "known": 1}),
         (frame(), {}, {}),
     ],
     ids=["unknown", "two steps", "no approval", "only revokes known", "other kind", "revoke", "nothing"],
 )
 def test_each_change_needs_every_step_of_its_item(
-    changes: pl.DataFrame, items: dict[Item, ItemApproval], found: dict[str, int]
+    changes: pl.DataFrame, items: dict[Item, ItemFacts], found: dict[str, int]
 ) -> None:
     assert approvals_ahead(changes, "", items) == ApprovalsAhead(**found)
 
@@ -51,6 +52,7 @@ def test_each_change_needs_every_step_of_its_item(
     [
         ("a-1", ("OWNER",), "A1", 2),
         ("a1", ("ENTITLEMENT_OWNER", "MANAGER"), "a1", 2),
+        ("a1", ("ALL_OWNERS",), "a1", 2),
         ("a1", ("MANAGER", "GOVERNANCE_GROUP", "SOURCE_OWNER"), "a1", 0),
         ("a1", ("OWNER",), "b", 0),
         ("", ("OWNER",), "", 0),
@@ -60,7 +62,7 @@ def test_each_change_needs_every_step_of_its_item(
 def test_the_requester_approves_what_he_owns_if_owners_approve(
     requester: str, steps: tuple[str, ...], owner: str, own: int
 ) -> None:
-    items = {ROLE: ItemApproval(grant=steps, owner=owner)}
+    items = {ROLE: ItemFacts(approvers=steps, owner=owner)}
     assert approvals_ahead(TWO_GRANTS, requester, items).by_requester == own
 
 
@@ -80,19 +82,19 @@ CHANGES = st.lists(
 STEPS = st.none() | st.lists(st.sampled_from(["OWNER", "MANAGER"]), max_size=3).map(tuple)
 ITEMS = st.dictionaries(
     st.tuples(st.sampled_from(["ROLE", "ENTITLEMENT"]), st.sampled_from(["a", "b", "c"])),
-    st.builds(ItemApproval, grant=STEPS, revoke=STEPS, owner=st.sampled_from(["", "p1", "p2"])),
+    st.builds(ItemFacts, approvers=STEPS, revoke_approvers=STEPS, owner=st.sampled_from(["", "p1", "p2"])),
 )
 
 
 @given(CHANGES, ITEMS, st.sampled_from(["", "p1"]))
 def test_the_count_is_what_counting_change_by_change_gives(
-    changes: list[Change], items: dict[Item, ItemApproval], requester: str
+    changes: list[Change], items: dict[Item, ItemFacts], requester: str
 ) -> None:
     found = approvals_ahead(frame(*changes), requester, items)
     schemes = []
     for operation, _, kind, item in changes:
-        approval = items.get((kind, item), ItemApproval())
-        schemes.append((approval, approval.grant if operation == "GRANT" else approval.revoke))
+        approval = items.get((kind, item), ItemFacts())
+        schemes.append((approval, approval.approvers if operation == "GRANT" else approval.revoke_approvers))
     assert found == ApprovalsAhead(
         changes=len(changes),
         known=sum(len(steps) for _, steps in schemes if steps),

@@ -229,7 +229,9 @@ def test_each_item_is_asked_once_and_only_people_who_get_something_and_are_not_i
     assert people_to_ask(wanted, {"anna": KNOWN, "ben": missing, "carl": missing}) == ["ben"]
 
 
-@pytest.mark.parametrize("facts", [ItemFacts(), ItemFacts(approvers=("OWNER", "MANAGER"), longest_hours=3), SHOWN])
+@pytest.mark.parametrize(
+    "facts", [ItemFacts(), ItemFacts(approvers=("OWNER", "MANAGER"), revoke_approvers=(), owner="o1"), SHOWN]
+)
 def test_facts_of_items_survive_being_cached(facts: ItemFacts) -> None:
     assert ItemFacts.from_list(facts.as_list()) == facts
 

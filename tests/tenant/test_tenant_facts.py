@@ -142,6 +142,8 @@ FULL = {
         "approvalSchemes": [{"approverType": "OWNER", "approverId": None}, {"approverType": "GOVERNANCE_GROUP"}, 7],
         "formDefinitionId": "f1",
     },
+    "revocationRequestConfig": {"commentsRequired": True, "approvalSchemes": [{"approverType": "MANAGER"}]},
+    "owner": {"type": "IDENTITY", "id": "o1", "name": "Olga"},
 }
 
 
@@ -156,7 +158,9 @@ def test_every_rule_of_an_item_is_read() -> None:
         comment_required=True,
         form_required=True,
         reauthorization_required=False,
+        owner="o1",
         approvers=("OWNER", "GOVERNANCE_GROUP", "?"),
+        revoke_approvers=("MANAGER",),
     )
     of_entitlement = {"accessRequestConfig": {"requestCommentRequired": True, "formDefinitionId": None}}
     assert item_facts(of_entitlement) == ItemFacts(listed=True, exists=True, comment_required=True, form_required=False)
@@ -167,7 +171,8 @@ def test_every_rule_of_an_item_is_read() -> None:
     [
         {},
         {"enabled": None, "requestable": "no", "accessRequestConfig": None},
-        {"accessRequestConfig": [1]},
+        {"accessRequestConfig": [1], "revocationRequestConfig": [1], "owner": "Olga"},
+        {"revocationRequestConfig": {"approvalSchemes": None}, "owner": {"id": 7}},
         {"accessRequestConfig": {"requireEndDate": 1, "maxPermittedAccessDuration": 3, "approvalSchemes": "OWNER"}},
         {"accessRequestConfig": {"maxPermittedAccessDuration": {"value": True, "timeUnit": "DAYS"}}},
         {"accessRequestConfig": {"maxPermittedAccessDuration": {"value": 0, "timeUnit": "DAYS"}}},
