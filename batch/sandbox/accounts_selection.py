@@ -31,6 +31,8 @@ def accounts_on(known: Known, person: Person, source: Source) -> tuple[Account, 
 
 def crowded_sources(known: Known, person: Person, item: AccessItem) -> tuple[Source, ...]:
     """The sources of an item on which a person has several accounts."""
+    if person.accounts is None:
+        return ()  # One account on each source: nothing to look up, which matters in large loads.
     return tuple(source for source in item.sources if len(accounts_on(known, person, source)) > 1)
 
 

@@ -157,9 +157,10 @@ class Wanted:
     def chosen(self) -> list[tuple[str, str]]:
         """The chosen accounts: source id (empty for any) and native identity or uuid."""
         if self.operation is Operation.GRANT:
+            selection = self.fields.get("accountSelection") or ()
             return [
-                (source.get("sourceId") or "", account.get("nativeIdentity") or account["accountUuid"])
-                for source in self.fields.get("accountSelection") or ()
+                (source["sourceId"], account.get("nativeIdentity") or account["accountUuid"])
+                for source in selection
                 for account in source["accounts"]
             ]
         native_identity = self.fields.get("nativeIdentity")
