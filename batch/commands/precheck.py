@@ -102,7 +102,7 @@ class CommandPrecheck:
         self._calls = 0
         self._oldest: datetime | None = None
         self._unclear = 0
-        self._closed_list = False
+        self._closed_lists = False
         self._closed_index = False
         self._asked_held = self._asked_not_held = True
         self._has_looked = False
@@ -226,7 +226,7 @@ class CommandPrecheck:
         held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(
             calls=self._calls + self.preflight.calls,
-            in_progress=None if self._closed_list else verdicts.height - held - not_held,
+            in_progress=None if self._closed_lists else verdicts.height - held - not_held,
             held=held if self._asked_held and not self._closed_index else None,
             not_held=not_held if self._asked_not_held and not self._closed_index else None,
             unsure=self._unsure,
@@ -278,6 +278,7 @@ class CommandPrecheck:
             scope = replace(scope, calls_besides=preflight.calls_needed(items_to_ask(fresh)))
             precheck = Precheck(
                 listing=session.tenant.statuses,
+                approvals=session.tenant.approvals,
                 holdings=session.tenant.holdings,
                 administration=bool(dialect.paths.administration),
                 sees_all=sees_all,
@@ -298,8 +299,14 @@ class CommandPrecheck:
                 await self.preflight.ask(preflight, fresh, tenant_view)
         self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread
-        self._closed_list, self._closed_index = bool(precheck.closed_list), bool(precheck.closed_index)
-        closed = describe_unknown(dialect, closed_list=precheck.closed_list, closed_index=precheck.closed_index)
+        self._closed_lists = bool(precheck.closed_list and precheck.closed_approvals)
+        self._closed_index = bool(precheck.closed_index)
+        closed = describe_unknown(
+            dialect,
+            closed_list=precheck.closed_list,
+            closed_approvals=precheck.closed_approvals,
+            closed_index=precheck.closed_index,
+        )
         unknown = (*closed, *describe_closed(dialect, preflight.closed), *unshown)
         if unknown and self._when is CheckTenant.ALWAYS:
             raise SettingsError(

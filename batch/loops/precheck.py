@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.answers.events import PrecheckCost
 from batch.api.dialects import INDEX_LAG, PAGE_LIMIT, ItemType
+from batch.loops.approvals import PendingApprovals, together
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
 from batch.status.in_progress import InProgress, TenantView, granted_since, open_rows
 from batch.status.tenant_facts import PersonFacts
 from batch.tenant.holdings import IndexedPerson
-from batch.tenant.paging import pages
-from batch.tenant.reading import ForbiddenError
-from batch.tenant.status import ListingForbiddenError, Query, open_pages
+from batch.tenant.paging import open_pages, pages
+from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.tenant.status import ListingForbiddenError, Query
 from batch.text import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.answers.events import Tell
@@ -31,11 +33,16 @@ if TYPE_CHECKING:
     from batch.ledger.cache import Cached
     from batch.model import Clock
     from batch.status.in_progress import Item
+    from batch.tenant.approvals import ApprovalQuery, Approvals
     from batch.tenant.holdings import PeopleIndex
     from batch.tenant.status import Listing, Page
 
 IN_PROGRESS: Final = "in progress"
 """Kind of cached answer: what is in progress for an identity."""
+
+BOTH_LISTS: Final = "the status list and pending approvals"
+STATUS_LIST: Final = "the status list"
+"""Which lists a cached answer about what is in progress rests on."""
 
 MOST_PROVEN: Final = 100
 """For so many people, we find out whether they may have got irrevocable access anew since the index was made."""
@@ -78,6 +85,7 @@ class Precheck:
 
     Args:
         listing: Its status list.
+        approvals: Its list of pending approvals.
         holdings: Its search index.
         administration: Whether this API version has the administration list.
         sees_all: Whether the token's user is known to see everybody's requests. For other users the list of everybody
@@ -95,6 +103,7 @@ class Precheck:
         oldest: Time of the oldest answer that the result uses; None if nothing was asked.
         unread: Rows that do not name their identity.
         closed_list: Why the tenant does not show what is in progress; empty if it does.
+        closed_approvals: Why it does not show what waits for an approver; empty if it does.
         closed_index: Why it does not show what is held; empty if it does.
         indexed: No index answer that counts is older; None without one.
     """
@@ -103,6 +112,7 @@ class Precheck:
         self,
         *,
         listing: Listing,
+        approvals: Approvals,
         holdings: PeopleIndex,
         administration: bool,
         sees_all: bool,
@@ -115,6 +125,7 @@ class Precheck:
         tell: Tell,
     ) -> None:
         self._listing = listing
+        self._approvals = approvals
         self._holdings = holdings
         self._open_ways = {
             ListChoice.EACH,
@@ -134,6 +145,7 @@ class Precheck:
         self.oldest: datetime | None = None
         self.unread = 0
         self.closed_list = ""
+        self.closed_approvals = ""
         self.closed_index = ""
         self.indexed: datetime | None = None
 
@@ -146,12 +158,10 @@ class Precheck:
         """
         self._people = len(scope.people)
         of_items = hashlib.sha256(json.dumps(sorted(scope.items)).encode()).hexdigest()
-        progress = self._cached(IN_PROGRESS, scope.people)
         held = self._cached(HELD, scope.holders, of_items)
-        listed = [person for person in scope.people if person not in progress]
         searched = [person for person in scope.holders if person not in held]
-        if listed:
-            progress |= await self._ask_list(listed, calls_besides=searches(len(searched)) + scope.calls_besides)
+        besides = searches(len(searched)) + scope.calls_besides
+        progress = await self._in_progress(scope.people, calls_besides=besides)
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
         indexed = {person: _from_json(said) for person, said in held.items()}
@@ -197,26 +207,46 @@ class Precheck:
     def _rests_on(self, at: datetime) -> None:
         self.oldest = min(self.oldest or at, at)
 
-    async def _ask_list(self, people: Sequence[str], *, calls_besides: int) -> dict[str, Any]:
-        """What is in progress, in its cached form, for each of the people; empty if the tenant does not show it."""
+    async def _in_progress(self, people: Sequence[str], *, calls_besides: float) -> dict[str, Any]:
+        """What is in progress, in its cached form, for each of the people; empty if the tenant shows nothing of it."""
+        progress = self._cached(IN_PROGRESS, people, BOTH_LISTS)
+        asked = [person for person in people if person not in progress]
+        if not asked:
+            return progress
         at = self._clock.now()
-        try:
-            rows = await self._rows(people, calls_besides)
-        except ListingForbiddenError as error:
-            self.closed_list = str(error)
-            return {}
-        found: dict[str, list[Any]] = {person: [] for person in people}
-        spelled = {key_of(person): person for person in people}
-        for one in dict.fromkeys(open_rows(row for row in rows if key_of(row.identity) in spelled)):
+        pending = PendingApprovals(self._approvals_page, people=asked)
+        calls_besides += await pending.begin()
+        if pending.closed:
+            progress |= self._cached(IN_PROGRESS, asked, STATUS_LIST)
+            asked = [person for person in asked if person not in progress]
+        listed, approvals = await together([self._listed(asked, calls_besides), pending.read()])
+        self.closed_approvals, self.unread = pending.closed, self.unread + pending.unread
+        if listed is None and approvals is None:
+            return progress
+        found: dict[str, list[Any]] = {person: [] for person in asked}
+        spelled = {key_of(person): person for person in asked}
+        for one in dict.fromkeys(open_rows(listed or (), approvals or ())):
             found[spelled[key_of(one.identity)]].append(one.as_list())
-        self._cache(IN_PROGRESS, found, at)
-        return dict(found)
+        if listed is None:
+            # That nothing waits for an approver does not show that nothing is in progress.
+            found = {person: rows for person, rows in found.items() if rows}
+        else:
+            self._cache(IN_PROGRESS, found, at, STATUS_LIST if approvals is None else BOTH_LISTS)
+        return {**progress, **found}
 
-    async def _rows(self, people: Sequence[str], calls_besides: int) -> list[StatusRow]:
+    async def _listed(self, people: Sequence[str], calls_besides: float) -> list[StatusRow] | None:
+        """Rows of the status list; None if the tenant does not show it."""
+        try:
+            return await self._rows(people, calls_besides) if people else []
+        except RefusedError as error:
+            self.closed_list = str(error)
+            return None
+
+    async def _rows(self, people: Sequence[str], calls_besides: float) -> list[StatusRow]:
         """Rows of the people, from the allowed list that takes the fewest calls.
 
         Raises:
-            ListingForbiddenError: The tenant allows no list.
+            RefusedError: The tenant allows no list.
         """
         first: dict[ListChoice, Page] = {}
         pages: float | None = None
@@ -232,13 +262,13 @@ class Precheck:
                 if way is ListChoice.EACH:
                     self._tell_cost(len(people) + calls_besides)
                     each = [self._list(Query(executing=True, requested_for=person), {person}) for person in people]
-                    return [row for rows in await _all(each) for row in rows]
+                    return [row for rows in await together(each) for row in rows]
                 if way in first:
                     self._tell_cost(calls_left(way, len(people), pages, seen=True) + calls_besides)
                     return await self._list(query, frozenset(people), first[way])
                 first[way] = page = await self._page(query, 0)
                 pages = pages_of(page.total, page.read, more=page.more)
-            except ListingForbiddenError as error:
+            except RefusedError as error:
                 refusal = refusal or str(error)
                 # A user who may not list one other person may list nobody else.
                 self._open_ways -= (
@@ -246,10 +276,12 @@ class Precheck:
                     if self._sees_all or way is ListChoice.ADMINISTRATION
                     else {ListChoice.EACH, ListChoice.EVERYBODY}
                 )
-        raise ListingForbiddenError(refusal)
+        raise RefusedError(refusal)
 
     def _tell_cost(self, calls: float) -> None:
-        self._tell(PrecheckCost(calls=calls, people=self._people))
+        # A list of unknown length is not read.
+        if math.isfinite(calls):
+            self._tell(PrecheckCost(calls=calls, people=self._people))
 
     async def _look_at_another(self, people: Sequence[str]) -> None:
         """Make sure that the token's user sees more than their own requests.
@@ -275,12 +307,17 @@ class Precheck:
             self.calls += 1
             return await self._listing.page(query, offset)
 
+    async def _approvals_page(self, query: ApprovalQuery, offset: int) -> Page:
+        async with self._slots:
+            self.calls += 1
+            return await self._approvals.page(query, offset)
+
     async def _ask_index(self, people: Sequence[str], items: Collection[Item], of_items: str) -> dict[str, Any]:
         """What the index says, by `_as_json`; empty if the tenant does not show it."""
         at = self._clock.now()
         batches = [people[start : start + PAGE_LIMIT] for start in range(0, len(people), PAGE_LIMIT)]
         try:
-            answers = await _all([self._search(some, items) for some in batches])
+            answers = await together([self._search(some, items) for some in batches])
         except ForbiddenError as error:
             self.closed_index = str(error)
             return {}
@@ -298,7 +335,7 @@ class Precheck:
         if self.closed_list:
             return {}
         self._tell_cost(len(people))
-        answers = await _all([self._granted(person) for person in people])
+        answers = await together([self._granted(person) for person in people])
         return {person: items for person, items in zip(people, answers, strict=True) if items is not None}
 
     async def _granted(self, person: str) -> frozenset[str] | None:
@@ -349,17 +386,3 @@ def _from_json(said: Sequence[Any] | None) -> IndexedPerson:
         unrevocable=frozenset((kind, name) for kind, name, unrevocable in held or () if unrevocable),
         facts=PersonFacts.from_list(facts),
     )
-
-
-async def _all(calls: Sequence[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:
-    """The answers of all calls; the first failure cancels the others."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-_Answer = TypeVar("_Answer")

@@ -94,12 +94,13 @@ def describe_unchecked(tenant: str, when: CheckTenant) -> str:
     return f"Did not ask the tenant which changes are in progress or held ({why})."
 
 
-def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -> Iterator[str]:
+def describe_unknown(dialect: Dialect, *, closed_list: str, closed_approvals: str, closed_index: str) -> Iterator[str]:
     """What the tenant does not show us, why, and what the token lacks.
 
     Args:
         dialect: The API version.
         closed_list: Why changes in progress can't be read; empty if they can.
+        closed_approvals: Why pending approvals can't be read; empty if they can.
         closed_index: Why held items can't be read; empty if they can.
     """
     if closed_list:
@@ -108,11 +109,21 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_index: str) -
             f"The tenant does not show which changes of others are in progress ({closed_list}): that takes a user with "
             f"{ADMIN_LEVEL} and the scope {' or '.join(scopes[0] for scopes in lists)}."
         )
+    if closed_approvals:
+        yield describe_closed_approvals(dialect, closed_approvals)
     if closed_index:
         yield (
             f"The tenant does not show which access is held already ({closed_index}): that takes the scope "
             f"{dialect.search_scopes[0]}."
         )
+
+
+def describe_closed_approvals(dialect: Dialect, why: str) -> str:
+    """That the tenant does not show whom changes wait for, why, and what the token may lack."""
+    return (
+        f"The tenant does not show which changes wait for whose approval ({why}): that takes a user with {ADMIN_LEVEL} "
+        f"and the scope {dialect.pending_approvals_scopes[0]}, and a tenant that lists them without an approver's id."
+    )
 
 
 def describe_other_runs(runs: Sequence[OtherRun]) -> str:

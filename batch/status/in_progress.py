@@ -23,6 +23,7 @@ from batch.status.matching import (
     named_item,
     with_rows,
 )
+from batch.status.pending import joined
 from batch.text import key_of, moment, on_one_line
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class InProgress:
         remove_date: In the same form.
         requester: Name of the requester.
         since: When it was requested, in ISO 8601.
-        sure: Whether everything suggests that `item` is the item's id and not the request's.
+        sure: Whether everything suggests that `item` is the item's id and not the request's, or another row has it.
+        approver: Name of the approver that it waits for; empty if it waits for none, or that is not known.
+        waits_since: The day since when, in ISO 8601.
     """
 
     identity: str
@@ -68,6 +71,8 @@ class InProgress:
     requester: str = ""
     since: str = ""
     sure: bool = True
+    approver: str = ""
+    waits_since: str = ""
 
     def as_list(self) -> list[Any]:
         """The fields as a list, for JSON."""
@@ -101,26 +106,28 @@ class TenantView:
     unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def open_rows(rows: Iterable[StatusRow]) -> list[InProgress]:
-    """What is in progress, by rows that were listed together.
+def open_rows(rows: Iterable[StatusRow], approvals: Iterable[StatusRow] = ()) -> list[InProgress]:
+    """What is in progress, by rows of the status list that were listed together and by the pending approvals.
 
     If the rows show that their `id` is not the item's (see status.matching), rows that have no other id are not `sure`.
     """
     listed = [row for row in rows if tenant_outcome(row.state, row.said) is TenantOutcome.OPEN]
-    ids_are_items = not ids_cover_several_items(listed) and not ids_change_with_requests(listed)
+    found = ((one, one.row) for one in joined(listed, approvals))
     return [
         InProgress(
             identity=row.identity,
             item_type=row.item_type,
-            item=named_item(row) or row.item,
+            item=one.item,
             operation=_OPERATIONS.get(row.request_type, ""),
             start_date=row.start_date,
             remove_date=row.remove_date,
             requester=on_one_line(row.requester, most=_LONGEST_NAME),
             since=f"{row.created:%Y-%m-%dT%H:%M:%SZ}" if row.created else "",
-            sure=bool(named_item(row)) or (ids_are_items and bool(listed_item(row))),
+            sure=one.sure,
+            approver=on_one_line(row.who, most=_LONGEST_NAME),
+            waits_since=f"{row.since:%Y-%m-%d}" if row.who and row.since else "",
         )
-        for row in listed
+        for one, row in found
     ]
 
 
@@ -291,9 +298,15 @@ def _in_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple
         found = sorted((rows[position] for position in positions), key=lambda row: row.since)
         other = [row for row in found if (row.operation, *map(_instant, (row.start_date, row.remove_date))) != wanted]
         if other:
-            yield *key, RowClass.HELD_BACK.value, _conflict(other[0])
+            yield *key, RowClass.HELD_BACK.value, _conflict(_most_telling(other))
         else:
-            yield *key, RowClass.ALREADY_SUBMITTED.value, f"requested by {_who(found[0])}, in progress"
+            row = _most_telling(found)
+            yield *key, RowClass.ALREADY_SUBMITTED.value, f"requested by {_who(row)}, {_waits(row) or 'in progress'}"
+
+
+def _most_telling(rows: Sequence[InProgress]) -> InProgress:
+    """The first row that names an approver, or else the first."""
+    return next((row for row in rows if row.approver), rows[0])
 
 
 def _instant(text: str) -> datetime | str:
@@ -305,6 +318,11 @@ def _who(row: InProgress) -> str:
     return f"{row.requester or 'somebody'}{f' since {row.since}' if row.since else ''}"
 
 
+def _waits(row: InProgress) -> str:
+    since = f" since {row.waits_since}" if row.waits_since else ""
+    return f"waits for {row.approver}{since}" if row.approver else ""
+
+
 _LATER: Final = "when it has ended, run the same command again"
 
 
@@ -312,4 +330,4 @@ def _conflict(row: InProgress) -> str:
     begins = f" from {row.start_date}" if row.start_date else ""
     ends = f" until {row.remove_date}" if row.remove_date else ""
     what = f"a {row.operation.lower()}{begins}{ends} of it" if row.operation else "something else with it"
-    return f"in_progress_conflict: requested by {_who(row)}, {what} is in progress; {_LATER}"
+    return f"in_progress_conflict: requested by {_who(row)}, {what} {_waits(row) or 'is in progress'}; {_LATER}"

@@ -14,7 +14,7 @@ from batch.tenant.reading import EXPERIMENTAL, ForbiddenError, RefusedError, quo
 from batch.tenant.status_row import status_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from batch.api.dialects import Dialect
     from batch.model import Answer
@@ -171,41 +171,3 @@ async def all_rows(listing: Listing, query: Query, first: Page | None = None) ->
     async for page in pages(listing, query, first):
         for row in page.rows:
             yield row
-
-
-async def open_pages(read_page: Callable[[int], Awaitable[Page]], first: Page) -> AsyncIterator[Page]:
-    """Every page of a list whose rows vanish when they are finished; oldest rows first in each page.
-
-    A vanishing row moves all later rows towards the beginning. So the pages are read from the last to the first: a row
-    may come twice, but no row is missed that is in the list all the time.
-
-    Args:
-        read_page: Reads the page that begins at a row.
-        first: The first page; it is the whole answer if there is no other.
-
-    Raises:
-        ListingForbiddenError: The list can't be read in full.
-        TenantLostError: The list can't be read.
-    """
-    if not first.more:
-        yield first
-        return
-    if first.total is None or not first.read:
-        raise ListingForbiddenError("it does not say how long the list is")
-    step = first.read
-    if first.total <= step:
-        if (await read_page(step)).read:
-            raise ListingForbiddenError(f"it goes on after {first.total} rows, which it says are all")
-        yield await read_page(0)
-        return
-    covered_from = first.total
-    for offset in range((first.total - 1) // step * step, -1, -step):
-        page = await read_page(offset)
-        ends = min(covered_from, covered_from if page.total is None else page.total)
-        if page.read == 0 and (page.total is None or page.total <= offset):
-            # So many rows have vanished that this page is gone. The next one must confirm it.
-            continue
-        if offset + page.read < ends:
-            raise ListingForbiddenError(f"its list ends after {offset + page.read} of {ends} rows")
-        covered_from = offset
-        yield page

@@ -1,8 +1,9 @@
-"""Reads a row of the tenant's status list; fields that make no sense are left empty.
+"""Reads a row of the tenant's status list or of its pending approvals; fields that make no sense are left empty.
 
-Sources: `RequestedItemStatus` of the vendor's OpenAPI documents, the operation `listAccessRequestStatus`. They lack
-`currentOwners`, `reviewedBy` and `approverComments` of an approval, which today's tenants fill instead of
-`currentOwner` and `comment`. Nobody documents their shapes: so a text, an object or a list of either is read.
+Sources: `RequestedItemStatus` and `PendingApproval` of the vendor's OpenAPI documents, the operations
+`listAccessRequestStatus` and `listPendingApprovals`. They lack `currentOwners`, `reviewedBy` and `approverComments` of
+an approval, which today's tenants fill instead of `currentOwner` and `comment`. Nobody documents their shapes: so a
+text, an object or a list of either is read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY
+from batch.api.dialects import ATTEMPT_ID_KEY, IN_PROGRESS, ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.api.status_row import StatusRow
 from batch.text import HIDDEN, moment, on_one_line
 
@@ -31,6 +32,8 @@ _MOST_PARTS: Final = 10
 _PENDING: Final = "PENDING"
 _DECIDED: Final = "REJECTED"
 _GROUP: Final = "GOVERNANCE_GROUP"
+_WAITS_NO_MORE: Final = ("APPROVED", "REJECTED")
+"""Values of `actionInProcess`: the approver has decided, and the tenant is about to act on it."""
 
 
 def status_row(raw: Any) -> StatusRow | None:
@@ -69,6 +72,57 @@ def status_row(raw: Any) -> StatusRow | None:
         cancelable=raw.get("cancelable") is True,
         activity=_id(raw.get("accountActivityItemId")),
     )
+
+
+def approval_row(raw: Any) -> StatusRow | None:
+    """A pending approval as a row of the status list; None if it names no identity.
+
+    `item` is always the item's id here, `who` is the approver with the last forwarding, and `since` is when the
+    approver was asked. Nobody is named if the approver has decided already.
+    """
+    if not isinstance(raw, dict) or not isinstance(raw.get("requestedFor"), dict):
+        return None
+    if not (identity := _id(raw["requestedFor"].get("id"))):
+        return None
+    item = raw.get("requestedObject")
+    item = item if isinstance(item, dict) else {}
+    forwarded = _last_forwarding(raw.get("forwardHistory"))
+    waits = raw.get("actionInProcess") not in _WAITS_NO_MORE
+    since = [_instant(forwarded.get("modified")), _instant(raw.get("created")), _instant(raw.get("modified"))]
+    return StatusRow(
+        identity=identity,
+        item=_id(item.get("id")),
+        request_type=_id(raw.get("requestType")),
+        created=_instant(raw.get("requestCreated")),
+        metadata=_metadata(raw.get("clientMetadata")),
+        access_request=_id(raw.get("accessRequestId")),
+        item_type=_id(item.get("type")),
+        item_name=_text(item.get("name")),
+        state=IN_PROGRESS,
+        requester=_joined(map(_text, _names(raw.get("requester"))), ", "),
+        who=_joined([f"{_joined(map(_text, _names(raw.get('owner'))), ', ')}{_by(forwarded)}"], "") if waits else "",
+        since=next(filter(None, since), None),
+        start_date=_id(raw.get("startDate")),
+        remove_date=_id(raw.get("removeDate")),
+    )
+
+
+def _last_forwarding(value: object) -> dict[str, Any]:
+    """The newest entry of a forward history, or the last one if one has no time; empty without any."""
+    history = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    times = [_instant(one.get("modified")) for one in history]
+    known = [time for time in times if time is not None]
+    if not history:
+        return {}
+    return history[times.index(max(known))] if len(known) == len(history) else history[-1]
+
+
+def _by(forwarded: dict[str, Any]) -> str:
+    """Who handed an approval on, to stand after its approver's name."""
+    for field, how in (("forwarderName", "by"), ("oldApproverName", "from")):
+        if name := _text(forwarded.get(field)):
+            return f" (forwarded {how} {name})"
+    return ""
 
 
 def _id(value: object) -> str:

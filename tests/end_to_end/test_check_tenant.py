@@ -10,6 +10,7 @@ import pytest
 
 from batch.api.dialects import ItemType, Operation, Rate
 from batch.sandbox.faults import Fault
+from batch.sandbox.lifecycle import Reference
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
@@ -59,7 +60,8 @@ def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) ->
 def precheck_calls(sandbox: RunningSandbox) -> int:
     """How many calls of the precheck the tenant has received, of a new ledger's look, and of the comparison."""
     calls = sandbox.tenant.audit.calls
-    return sum(calls[name] for name in ("status", "administration", "search", "roles"))
+    lists = ("status", "administration", "pending_approvals", "search", "roles")
+    return sum(calls[name] for name in lists)
 
 
 def result_of(path: Path, person: int) -> tuple[str, str]:
@@ -84,15 +86,16 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert sum(rows.values()) == 2 * rows["read"]
     checked = ended.json["checked"]
     assert (checked["in_progress"], checked["held"], checked["unclear"]) == (1, 1, 0)
-    assert checked["calls"] + 2 == precheck_calls(tenant) == 5
+    assert checked["calls"] + 2 == precheck_calls(tenant) == 6
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
     row_class, reason = result_of(path, 0)
     assert row_class == "already_submitted"
     assert reason.startswith("requested by ")
-    assert f"since {datetime.now(UTC):%Y-%m-%d}" in reason
+    assert ", waits for " in reason
+    assert reason.endswith(f" since {datetime.now(UTC):%Y-%m-%d}")
     assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
     # On a slow machine, the message also gives the age of the answers.
-    assert "Asked the tenant in 3 calls" in ended.err
+    assert "Asked the tenant in 4 calls" in ended.err
     assert "1 change is already in progress and 1 change is already held." in ended.err
 
 
@@ -171,6 +174,8 @@ def test_a_run_continues_without_a_forbidden_precheck_and_names_the_missing_righ
     assert "As it says" not in ended.err
     assert "The tenant does not show which changes of others are in progress" in ended.err
     assert "ORG_ADMIN and the scope idn:access-request-status:read or idn:access-request-administration:r" in ended.err
+    assert ended.err.count("The tenant does not show which changes wait for whose approval") == 1
+    assert "idn:access-request-approvals:read" in ended.err
     assert "The tenant does not show which access is held already" in ended.err
     assert "sp:search:read" in ended.err
 
@@ -194,6 +199,7 @@ def test_the_precheck_uses_the_administration_list_if_the_status_list_is_forbidd
         scopes=(
             "idn:access-request:create",
             "idn:access-request-administration:read",
+            "idn:access-request-approvals:read",
             "sp:search:read",
             "idn:access-request-config:read",
             "sp:trigger-service-subscriptions:read",
@@ -206,6 +212,40 @@ def test_the_precheck_uses_the_administration_list_if_the_status_list_is_forbidd
         assert sandbox.tenant.audit.calls["administration"] == 1
         assert accepted(sandbox) == once(pair_of(row) for row in ROWS[1:])
     assert ended.code == 0
+
+
+def test_what_waits_for_an_approver_is_not_submitted_again_even_if_the_status_list_is_forbidden(
+    program: Program, path: Path
+) -> None:
+    scopes = ("idn:access-request:manage", "idn:access-request-approvals:read", "sp:search:read")
+    with running_sandbox(SandboxSettings(rate=FAST, visibility_delay=0.0, scopes=scopes)) as sandbox:
+        request_by_somebody(sandbox, 0)
+        request_by_somebody(sandbox, 1, operation=Operation.REVOKE)
+        sandbox.tenant.forward(Reference(id="bo", name="Bo"), now=datetime.now(UTC), identity=identity(0))
+        ended = submit(program, sandbox, path, "--api", "v2025")
+        assert accepted(sandbox) == once(map(pair_of, ROWS[2:])), ended.err
+    assert ended.code == 3
+    row_class, reason = result_of(path, 0)
+    assert row_class == "already_submitted"
+    assert ", waits for Bo (forwarded by " in reason
+    row_class, reason = result_of(path, 1)
+    assert row_class == "held_back"
+    assert ", a revoke of it waits for " in reason
+
+
+def test_an_older_tenant_that_wants_an_approvers_id_is_left_out_with_a_notice_or_stops_the_run(
+    program: Program, path: Path
+) -> None:
+    settings = SandboxSettings(rate=FAST, visibility_delay=0.0, approvals_need_owner=True)
+    with running_sandbox(settings) as sandbox:
+        request_by_somebody(sandbox, 0)
+        stopped = submit(program, sandbox, path, "--check-tenant", "always")
+        assert (stopped.code, sandbox.tenant.audit.posts) == (2, 0)
+        ended = submit(program, sandbox, path)
+        assert accepted(sandbox) == once(map(pair_of, ROWS[1:]))
+    assert ended.code == 0
+    for one in (stopped, ended):
+        assert "which changes wait for whose approval (owner-id is required.)" in one.err
 
 
 def test_the_precheck_can_be_switched_off(program: Program, tenant: RunningSandbox, path: Path) -> None:
@@ -354,5 +394,5 @@ def test_commands_that_begin_no_run_do_not_make_a_ledger(
 def test_the_precheck_asks_the_embedded_sandbox_like_any_tenant(program: Program, path: Path) -> None:
     ended = program("submit", path, "--yes", "--json", "--sandbox", env={"ACCESS_BATCH_RATE": "5000/1"})
     assert ended.code == 0
-    assert ended.json["checked"]["calls"] == 3
+    assert ended.json["checked"]["calls"] == 4
     assert ended.json["rows"]["submitted"] == 4

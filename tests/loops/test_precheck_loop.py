@@ -16,9 +16,11 @@ from batch.answers.events import tell_each
 from batch.loops.compare import OtherRun, other_runs
 from batch.loops.precheck import MOST_PROVEN, Precheck, PrecheckScope
 from batch.status.tenant_facts import KNOWN, PersonFacts
-from batch.tenant.status import ListingForbiddenError, Page, Query, open_pages
+from batch.tenant.paging import open_pages
+from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.tenant.status import Page, Query
 from tests.clocks import at
-from tests.tenant.fake_tenant import NOW, FakeMemory, FakeTenant, row
+from tests.tenant.fake_tenant import NOW, FakeApprovals, FakeMemory, FakeTenant, approval, row
 
 if TYPE_CHECKING:
     from batch.api.status_row import StatusRow
@@ -29,7 +31,14 @@ R2: Item = ("ROLE", "r2")
 
 
 def precheck(tenant: FakeTenant, memory: FakeMemory | None = None, **more: Any) -> Precheck:
-    usual: dict[str, Any] = {"administration": True, "sees_all": True, "since": NOW, "clock": at(NOW)}
+    usual: dict[str, Any] = {
+        "approvals": FakeApprovals(),
+        "administration": True,
+        "sees_all": True,
+        "since": NOW,
+        "clock": at(NOW),
+        "tell": tell_each(),
+    }
     return Precheck(
         listing=tenant,
         holdings=tenant,
@@ -37,7 +46,6 @@ def precheck(tenant: FakeTenant, memory: FakeMemory | None = None, **more: Any) 
         tenant="https://tenant",
         myself="me",
         width=5,
-        tell=tell_each(),
         **{**usual, **more},
     )
 
@@ -57,10 +65,15 @@ def test_20000_people_take_at_most_400_calls_despite_much_in_progress_for_others
     people = persons(20_000)
     rows = [row(f"p{n:06}", "r1") for n in range(0, 60_000, 2)]
     tenant = FakeTenant(rows=rows, access={one: {R1} for one in people[:100]})
-    one = precheck(tenant)
+    approvals = FakeApprovals(rows=[approval(f"p{n:06}", "r1", access_request="a1") for n in range(0, 60_000, 2)])
+    costs: list[Any] = []
+    one = precheck(tenant, approvals=approvals, tell=costs.append)
     said = ask(one, people)
-    assert sum(tenant.calls.values()) == one.calls <= 400
-    assert tenant.calls == Counter(everybody=121, search=80)
+    assert sum(tenant.calls.values()) + sum(approvals.calls.values()) == one.calls <= 400
+    assert (tenant.calls, approvals.calls) == (Counter(everybody=121, search=80), Counter(all=121))
+    assert [cost.calls for cost in costs] == [one.calls - 2], "said once, after the first page of each list"
+    assert {row.approver for rows in said.in_progress.values() for row in rows} == {"Ann"}
+    assert all(len(found) <= 1 for found in said.in_progress.values()), "in both lists, and yet one"
     assert {person for person, found in said.in_progress.items() if found} == set(people[::2])
     assert {person for person, found in said.held.items() if found} == set(people[:100])
     assert (one.closed_list, one.closed_index) == ("", "")
@@ -152,10 +165,10 @@ def test_cached_answers_are_reused_until_they_are_too_old() -> None:
     memory, people = FakeMemory(), persons(600)
     tenant = FakeTenant(rows=[row("p000007", "r1")], access={"p000003": {R1}})
     first = ask(precheck(tenant, memory), people)
-    asked = sum(tenant.calls.values())
+    asked = sum(tenant.calls.values()) + 1
     again = precheck(tenant, memory, since=NOW - timedelta(seconds=60), clock=at(NOW + timedelta(seconds=60)))
     assert ask(again, people) == first
-    assert (sum(tenant.calls.values()), again.calls, again.oldest) == (asked, 0, NOW)
+    assert (sum(tenant.calls.values()) + 1, again.calls, again.oldest) == (asked, 0, NOW)
     late = precheck(tenant, memory, since=NOW + timedelta(seconds=1), clock=at(NOW + timedelta(seconds=60)))
     anew = ask(late, people)
     assert (anew.in_progress, anew.held) == (first.in_progress, first.held)
@@ -183,6 +196,88 @@ def test_a_refusal_is_not_cached() -> None:
     ask(precheck(tenant, memory), ["a"], holders=[])
     tenant.refuses.clear()
     assert len(ask(precheck(tenant, memory), ["a"], holders=[]).in_progress["a"]) == 1
+
+
+def test_a_list_of_unknown_length_that_is_the_only_one_is_refused_and_no_cost_is_announced() -> None:
+    tenant = FakeTenant(rows=[row(person, "r1") for person in persons(300)], counts=False)
+    tenant.refuses |= {"each", "administration"}
+    costs: list[Any] = []
+    one = precheck(tenant, tell=costs.append)
+    assert ask(one, persons(3), holders=[]).in_progress == {}
+    assert one.closed_list
+    assert all(cost.calls < 1_000 for cost in costs)
+
+
+# What waits for an approver.
+
+
+def test_what_only_the_pending_approvals_show_is_in_progress_too() -> None:
+    approvals = FakeApprovals(rows=[approval("a", "r1", who="Ann Approver"), approval("x", "r1")])
+    one = precheck(FakeTenant(), approvals=approvals)
+    said = ask(one, ["a", "b"], holders=[])
+    (found,) = said.in_progress["a"]
+    assert (found.item, found.approver, found.waits_since) == ("r1", "Ann Approver", "2026-11-26")
+    assert (said.in_progress["b"], set(said.in_progress)) == ([], {"a", "b"})
+    assert approvals.calls == Counter(people=1)
+
+
+def test_without_the_status_list_the_pending_approvals_count_and_are_not_cached() -> None:
+    tenant, memory = FakeTenant(refuses={"each", "everybody", "administration"}), FakeMemory()
+    approvals = FakeApprovals(rows=[approval("a", "r1")])
+    for times in (1, 2):
+        one = precheck(tenant, memory, approvals=approvals)
+        assert len(ask(one, ["a"], holders=[]).in_progress["a"]) == 1
+        assert (bool(one.closed_list), one.closed_approvals, approvals.calls["people"]) == (True, "", times)
+
+
+def test_a_tenant_that_forbids_the_pending_approvals_is_asked_once_and_its_status_list_is_cached() -> None:
+    tenant, memory = FakeTenant(rows=[row("a", "r1")]), FakeMemory()
+    approvals = FakeApprovals(refuses=dict.fromkeys(("people", "all"), ForbiddenError))
+    for times in (1, 2):
+        one = precheck(tenant, memory, approvals=approvals)
+        assert len(ask(one, [*persons(60), "a"], holders=[]).in_progress["a"]) == 1
+        assert (one.closed_approvals, one.closed_list) == ("all: no", "")
+        assert (approvals.calls, tenant.calls) == (Counter(all=times), Counter(everybody=1))
+    approvals.refuses = {}
+    anew = precheck(tenant, memory, approvals=approvals)
+    ask(anew, ["a"], holders=[])
+    assert anew.calls == 2, "an answer of one list is none of both"
+
+
+def test_an_older_tenant_that_wants_an_approvers_id_is_asked_in_both_ways_before_it_is_left_out() -> None:
+    approvals = FakeApprovals(refuses=dict.fromkeys(("people", "all"), RefusedError))
+    one = precheck(FakeTenant(rows=[row("a", "r1")]), approvals=approvals)
+    assert len(ask(one, ["a"], holders=[]).in_progress["a"]) == 1
+    assert (one.closed_approvals, approvals.calls) == ("people: no", Counter(people=1, all=1))
+
+
+@pytest.mark.parametrize(
+    ("refused", "people", "calls"),
+    [("people", 3, {"people": 1, "all": 3}), ("all", 120, {"all": 1, "people": 3})],
+)
+def test_if_one_way_to_the_pending_approvals_is_refused_the_other_is_taken(
+    refused: str, people: int, calls: dict[str, int]
+) -> None:
+    approvals = FakeApprovals(rows=[approval(one, "r1") for one in persons(300)], refuses={refused: RefusedError})
+    one = precheck(FakeTenant(), approvals=approvals)
+    said = ask(one, persons(people), holders=[])
+    assert all(len(found) == 1 for found in said.in_progress.values())
+    assert (approvals.calls, one.closed_approvals) == (Counter(calls), "")
+
+
+def test_a_whole_list_of_pending_approvals_that_does_not_say_its_length_is_asked_for_by_people() -> None:
+    approvals = FakeApprovals(rows=[approval(one, "r1") for one in persons(300)], counts=False)
+    said = ask(precheck(FakeTenant(), approvals=approvals), persons(120), holders=[])
+    assert all(len(found) == 1 for found in said.in_progress.values())
+    assert approvals.calls == Counter(all=1, people=3)
+
+
+def test_cached_answers_of_both_lists_are_reused() -> None:
+    memory, approvals = FakeMemory(), FakeApprovals(rows=[approval("a", "r1")])
+    first = ask(precheck(FakeTenant(), memory, approvals=approvals), ["a"])
+    again = precheck(FakeTenant(), memory, approvals=approvals)
+    assert ask(again, ["a"]).in_progress == first.in_progress
+    assert again.calls == 0
 
 
 # A list whose rows vanish while it is read.
@@ -217,7 +312,7 @@ def test_rows_that_stay_in_the_list_are_never_missed_while_others_come_and_go(
     tenant.meanwhile = change
     try:
         found = {one.identity for one in read(tenant)}
-    except ListingForbiddenError:
+    except RefusedError:
         # Rows came after others had vanished: the list is refused rather than read in part.
         return
     assert before & {one.identity for one in tenant.rows} <= found
@@ -233,7 +328,7 @@ def test_a_list_that_ends_early_is_refused() -> None:
     async def program() -> list[Page]:
         return [page async for page in open_pages(page_at, await page_at(0))]
 
-    with pytest.raises(ListingForbiddenError, match="ends after 500 of 1000 rows"):
+    with pytest.raises(RefusedError, match="ends after 500 of 1000 rows"):
         asyncio.run(program())
 
 

@@ -68,6 +68,13 @@ def test_a_long_precheck_is_announced_and_a_dear_one_can_be_skipped() -> None:
 
 
 def test_only_lists_of_the_api_version_are_named() -> None:
-    (line,) = describe_unknown(DIALECTS["v3"], closed_list="no", closed_index="")
+    (line,) = describe_unknown(DIALECTS["v3"], closed_list="no", closed_approvals="", closed_index="")
     assert "idn:access-request-status:read" in line
     assert "administration" not in line
+
+
+def test_closed_pending_approvals_name_the_scope_and_the_other_cause() -> None:
+    (line,) = describe_unknown(DIALECTS["v3"], closed_list="", closed_approvals="owner-id is required", closed_index="")
+    assert "waits" not in line
+    assert "(owner-id is required)" in line
+    assert "ORG_ADMIN and the scope idn:access-request-approvals:read, and a tenant that lists them without" in line

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.api.dialects import Limits
-from batch.status.cheapest_list import ListChoice, calls_left, cheapest, is_expensive, pages_of, searches
+from batch.api.dialects import FILTER_VALUES, Limits
+from batch.status.cheapest_list import (
+    ApprovalChoice,
+    ListChoice,
+    approval_calls_left,
+    calls_left,
+    cheapest,
+    cheapest_approvals,
+    is_expensive,
+    pages_of,
+    searches,
+)
 
 PEOPLE = st.integers(1, 50_000)
 PAGES = st.none() | st.integers(1, 5_000)
@@ -78,3 +88,58 @@ def test_calls_out_of_proportion_to_the_run_are_expensive() -> None:
     assert is_expensive(403, 1, Limits())
     assert not is_expensive(4_400, 20_000, Limits())
     assert is_expensive(4_401, 20_000, Limits())
+
+
+# Pending approvals.
+
+WAYS = st.sets(st.sampled_from(ApprovalChoice), min_size=1)
+PORTIONS = st.fixed_dictionaries(
+    {ApprovalChoice.OF_REQUESTS: st.integers(1, 1_000), ApprovalChoice.OF_PEOPLE: st.integers(1, 1_000)}
+)
+
+
+@given(PORTIONS, PAGES, WAYS)
+def test_no_other_allowed_way_to_the_pending_approvals_takes_fewer_calls(
+    portions: dict[ApprovalChoice, int], pages: int | None, allowed: set[ApprovalChoice]
+) -> None:
+    seen = {ApprovalChoice.ALL} if pages is not None else set()
+    chosen = cheapest_approvals(portions, pages, seen=seen, allowed=allowed)
+    assert chosen in allowed
+    calls = [approval_calls_left(choice, portions, pages, seen=choice in seen) for choice in allowed]
+    assert approval_calls_left(chosen, portions, pages, seen=chosen in seen) == min(calls)
+
+
+def spent_on_approvals(people: int, total: int) -> float:
+    """The calls of somebody who always makes the cheapest choice, for people of whom each has few approvals."""
+    portions = {ApprovalChoice.OF_PEOPLE: math.ceil(people / FILTER_VALUES)}
+    allowed = {ApprovalChoice.OF_PEOPLE, ApprovalChoice.ALL}
+    if cheapest_approvals(portions, None, seen=(), allowed=allowed) is ApprovalChoice.OF_PEOPLE:
+        return portions[ApprovalChoice.OF_PEOPLE]
+    pages = pages_of(total, min(total, 250), more=total > 250)
+    seen = {ApprovalChoice.ALL}
+    then = cheapest_approvals(portions, pages, seen=seen, allowed=allowed)
+    return 1 + approval_calls_left(then, portions, pages, seen=then in seen)
+
+
+@pytest.mark.parametrize(
+    ("people", "total", "calls"),
+    [
+        # One portion of people.
+        (1, 30_000, 1),
+        (50, 30_000, 1),
+        # One page of all of them.
+        (20_000, 0, 1),
+        (20_000, 249, 1),
+        # The first page shows that there are too many; then portions of people.
+        (100, 30_000, 3),
+        # Or every page, if that takes fewer calls.
+        (20_000, 30_000, 121),
+        (20_000, 1_000_000, 401),
+    ],
+)
+def test_the_number_of_calls_to_find_what_waits_for_an_approver(people: int, total: int, calls: int) -> None:
+    assert spent_on_approvals(people, total) == calls
+
+
+def test_20000_people_among_30000_open_rows_and_approvals_take_at_most_400_calls_in_all() -> None:
+    assert spent(20_000, 30_000) + spent_on_approvals(20_000, 30_000) + searches(20_000) == 322

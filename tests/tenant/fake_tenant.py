@@ -1,4 +1,4 @@
-"""A tenant without HTTP that counts its calls: lists of unfinished requests, and a search index."""
+"""A tenant without HTTP that counts its calls: lists of unfinished requests, pending approvals, and a search index."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from batch.api.status_row import StatusRow
     from batch.status.in_progress import Item
+    from batch.tenant.approvals import ApprovalQuery
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -89,6 +90,43 @@ class FakeTenant:
         self.calls[name] += 1
         if name in self.refuses:
             raise error(f"{name} is not allowed")
+
+
+def approval(identity: str, item: str, **fields: Any) -> StatusRow:
+    """A pending approval, as a row."""
+    return row(identity, item, **{"access_request": "", "activity": "", "who": "Ann", "since": NOW} | fields)
+
+
+@dataclass
+class FakeApprovals:
+    """Answers as ApprovalList does.
+
+    Attributes:
+        rows: Pending approvals, oldest first.
+        refuses: Error of each kind of call that is refused: `requests`, `people`, `all`.
+        counts: Whether it gives the length of its lists.
+        calls: How often each kind of call was made.
+    """
+
+    rows: list[StatusRow] = field(default_factory=list)
+    refuses: Mapping[str, type[Exception]] = field(default_factory=dict)
+    counts: bool = True
+    calls: Counter[str] = field(default_factory=Counter)
+
+    async def page(self, query: ApprovalQuery, offset: int) -> Page:
+        name = "requests" if query.access_requests else "people" if query.people else "all"
+        assert len(query.people) + len(query.access_requests) <= 50
+        self.calls[name] += 1
+        if error := self.refuses.get(name):
+            raise error(f"{name}: no")
+        found = [
+            one
+            for one in self.rows
+            if name == "all" or one.identity in query.people or one.access_request in query.access_requests
+        ]
+        rows = tuple(found[offset : offset + 250])
+        more = bool(rows) and (len(rows) == 250 or offset + len(rows) < len(found))
+        return Page(rows=rows, read=len(rows), total=len(found) if self.counts else None, more=more)
 
 
 class FakeMemory:

@@ -1,0 +1,134 @@
+"""Finding out which requests wait for an approver, in the fewest calls."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from batch.status.cheapest_list import ApprovalChoice, approval_calls_left, cheapest_approvals, pages_of
+from batch.tenant.approvals import ApprovalQuery, in_portions
+from batch.tenant.holdings import spellings
+from batch.tenant.paging import open_pages
+from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.text import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+
+    from batch.api.status_row import StatusRow
+    from batch.tenant.status import Page
+
+
+class PendingApprovals:
+    """One question to one tenant: which requests of some people wait for an approver.
+
+    Args:
+        read_page: Reads a page of its list; see tenant.approvals.Approvals.
+        people: Ids of the identities.
+        access_requests: Ids of access requests that have everything of interest; empty if that is not known, or if the
+            API version can't ask for them.
+
+    Attributes:
+        unread: Rows that name no identity.
+    """
+
+    def __init__(
+        self,
+        read_page: Callable[[ApprovalQuery, int], Awaitable[Page]],
+        *,
+        people: Sequence[str],
+        access_requests: Collection[str] = (),
+    ) -> None:
+        self._read_page = read_page
+        self._keys = frozenset(map(key_of, people))
+        self._queries = {
+            ApprovalChoice.OF_REQUESTS: [ApprovalQuery(access_requests=some) for some in in_portions(access_requests)],
+            ApprovalChoice.OF_PEOPLE: [ApprovalQuery(people=some) for some in in_portions(spellings(people))],
+            ApprovalChoice.ALL: [ApprovalQuery()],
+        }
+        self._portions = {choice: len(queries) for choice, queries in self._queries.items()}
+        self._allowed = {choice for choice, number in self._portions.items() if number}
+        self._first: dict[ApprovalChoice, Page] = {}
+        self._pages: float | None = None
+        self._refusal = ""
+        self.unread = 0
+
+    @property
+    def closed(self) -> str:
+        """Why the tenant does not answer; empty as long as it does."""
+        return "" if self._allowed else self._refusal
+
+    async def begin(self) -> float:
+        """Find the cheapest way that the tenant allows, and read its first page. Returns how many calls are left.
+
+        Raises:
+            TenantLostError: The tenant can't be reached.
+        """
+        while self._allowed:
+            choice = self._cheapest()
+            if choice in self._first:
+                return approval_calls_left(choice, self._portions, self._pages, seen=True)
+            try:
+                self._first[choice] = await self._begin(choice)
+            except RefusedError as error:
+                self._close(choice, error)
+        return 0
+
+    async def read(self) -> list[StatusRow] | None:
+        """The pending approvals for the people, as rows of the status list; None if the tenant refuses.
+
+        Raises:
+            TenantLostError: The tenant can't be reached.
+        """
+        while True:
+            await self.begin()
+            if not self._allowed:
+                return None
+            choice = self._cheapest()
+            first, *others = self._queries[choice]
+            try:
+                lists = await together([self._list(first, self._first[choice]), *map(self._list, others)])
+            except RefusedError as error:
+                self._close(choice, error)
+            else:
+                return [row for rows in lists for row in rows]
+
+    def _cheapest(self) -> ApprovalChoice:
+        return cheapest_approvals(self._portions, self._pages, seen=self._first, allowed=self._allowed)
+
+    async def _begin(self, choice: ApprovalChoice) -> Page:
+        page = await self._read_page(self._queries[choice][0], 0)
+        if choice is ApprovalChoice.ALL:
+            self._pages = pages_of(page.total, page.read, more=page.more)
+            if math.isinf(self._pages):
+                raise RefusedError("it does not say how long the list is")
+        return page
+
+    def _close(self, choice: ApprovalChoice, error: RefusedError) -> None:
+        self._refusal = self._refusal or str(error)
+        # Who may not see these may not see others either. A query that is not understood says nothing of others.
+        self._allowed -= set(ApprovalChoice) if isinstance(error, ForbiddenError) else {choice}
+
+    async def _list(self, query: ApprovalQuery, first: Page | None = None) -> list[StatusRow]:
+        read_page = partial(self._read_page, query)
+        rows: list[StatusRow] = []
+        async for page in open_pages(read_page, first or await read_page(0)):
+            rows += [row for row in page.rows if key_of(row.identity) in self._keys]
+            self.unread += page.read - len(page.rows)
+        return rows
+
+
+async def together(calls: Collection[Coroutine[Any, Any, _Answer]]) -> list[_Answer]:
+    """The answers of all calls; the first failure cancels the others."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_Answer = TypeVar("_Answer")
