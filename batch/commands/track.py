@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.answers.events import StatusesRead, tell_each
+from batch.answers.events import Notice, StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
 from batch.commands.runs import status
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
@@ -20,7 +20,7 @@ from batch.report.run_files import FAILED, TRACKED, Origin, failed_beside, resul
 from batch.report.runs import describe_rest, describe_run, run_as_json
 from batch.report.screen import duration
 from batch.report.summary import count_states, describe_heads
-from batch.report.track import advice, describe_track, exit_code, track_as_json
+from batch.report.track import advice, describe_track, describe_unnamed_approvers, exit_code, track_as_json
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -238,6 +238,8 @@ async def _track_run(
             run,
             ledger=ledger,
             listing=session.tenant.statuses,
+            approvals=session.tenant.approvals,
+            by_request=settings.dialect.approvals_by_request,
             settle_after=settings.settle_after,
             clock=runtime.clock,
             tell=tell,
@@ -253,6 +255,8 @@ async def _track_run(
                     # Only for `status` and `runs`: if the ledger can't be written, they show an older time.
                     with contextlib.suppress(StoppedError):
                         ledger.cache.put(run.tenant, LOOKED, {run.id: None}, at=tracker.looked_at)
+        if tracker.closed_approvals:
+            tell(Notice(text=describe_unnamed_approvers(settings.dialect, tracker.closed_approvals)))
         return None, bool(interruption.asked), tracker.submitted_twice
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import StatusesChanged, StatusesRead
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.errors import TenantLostError
+from batch.loops.approvals import PendingApprovals
 from batch.status.progress import TrackedRun
 from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
@@ -26,10 +28,14 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Clock, Run
     from batch.status.progress import TrackQuery
+    from batch.tenant.approvals import ApprovalQuery, Approvals
     from batch.tenant.status import Listing, Page
 
 AT_ONCE: Final = 8 * PAGE_LIMIT
 """Rows after which their states are written, at the latest."""
+
+MOST_FOR_APPROVERS: Final = 20
+"""Calls of one reading that find out whom changes wait for; if it takes more, the status list's word must do."""
 
 
 class Tracker:
@@ -39,6 +45,8 @@ class Tracker:
         run: The run.
         ledger: Records the states.
         listing: The tenant's status list.
+        approvals: Its list of pending approvals.
+        by_request: Whether that can be asked for access requests.
         settle_after: Seconds within which the list shows accepted changes.
         clock: This machine's clock.
         tell: Takes the events.
@@ -47,6 +55,7 @@ class Tracker:
     Attributes:
         submitted_twice: How many changes the list has shown with the ids of several attempts.
         looked_at: When the list was last searched for all open changes; None before.
+        closed_approvals: Why the tenant does not show its pending approvals; empty if it does, or was not asked.
     """
 
     def __init__(
@@ -55,6 +64,8 @@ class Tracker:
         *,
         ledger: Ledger,
         listing: Listing,
+        approvals: Approvals,
+        by_request: bool,
         settle_after: float,
         clock: Clock,
         tell: Tell,
@@ -63,6 +74,10 @@ class Tracker:
         self._run = run
         self._ledger = ledger
         self._listing = listing
+        self._approvals = approvals
+        self._by_request = by_request
+        self._one_at_a_time = asyncio.Lock()
+        self._too_many: float = math.inf
         self._settle_after = timedelta(seconds=settle_after)
         self._clock = clock
         self._tell = tell
@@ -75,6 +90,7 @@ class Tracker:
         self._others_listed = True
         self.submitted_twice = 0
         self.looked_at: datetime | None = None
+        self.closed_approvals = ""
 
     async def track(self) -> None:
         """Return when no change is open, when the time is up, or after `stop`.
@@ -127,11 +143,14 @@ class Tracker:
         """Read the cheapest lists first, then others that may show the changes that are still missing."""
         tracked.begin_look()
         try:
+            await self._ask_approvals(tracked)
             await self._ask_own(tracked)
             await self._ask_all(tracked, tracked.queries_for_others(at_once=self._at_once))
             await self._keep(tracked.end_look())
             await self._ask_all(tracked, tracked.queries_for_overdue(self._clock.now(), self._settle_after))
             await self._keep(tracked.end_look())
+            # Now for the changes on which the tenant had not reported before.
+            await self._ask_approvals(tracked)
         except ListingForbiddenError as error:
             raise TenantLostError(
                 f"The tenant does not let this client list its requests: {error}.",
@@ -175,6 +194,31 @@ class Tracker:
         for query in queries:
             with contextlib.suppress(ListingForbiddenError):
                 await self._take(tracked, query)
+
+    async def _ask_approvals(self, tracked: TrackedRun) -> None:
+        """Find out whom the open changes wait for, if that takes few calls."""
+        people, access_requests = tracked.ask_approvals()
+        # Too many approvals once are too many again, until far fewer changes wait for them.
+        if self.closed_approvals or not people or 2 * len(people) > self._too_many:
+            return
+        pending = PendingApprovals(
+            self._approvals_page, people=people, access_requests=access_requests if self._by_request else ()
+        )
+        approvals = None
+        try:
+            if 1 + await pending.begin() > MOST_FOR_APPROVERS:
+                self._too_many = len(people)
+            else:
+                approvals = await pending.read()
+            self.closed_approvals = pending.closed
+        except TenantLostError as error:
+            # If only this list is broken, the others still tell what tracking is about.
+            self.closed_approvals = error.message.rstrip(".")
+        await self._keep(tracked.take_approvals(approvals or ()))
+
+    async def _approvals_page(self, query: ApprovalQuery, offset: int) -> Page:
+        async with self._one_at_a_time:
+            return await self._approvals.page(query, offset)
 
     async def _take(self, tracked: TrackedRun, query: TrackQuery, first: Page | None = None) -> None:
         rows: list[StatusRow] = []

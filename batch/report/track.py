@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.api.dialects import ADMIN_LEVEL
 from batch.api.tenant_outcome import (
     EXISTING,
     OUTCOME_WORDS,
@@ -19,6 +20,7 @@ from batch.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from batch.api.dialects import Dialect
     from batch.model import StatusGroup, TrackSummary
 
 NOT_LISTED: Final = "not in the tenant's list yet"
@@ -84,6 +86,15 @@ def describe_track(tracked: TrackSummary, *, looked: bool = False) -> Iterator[s
             yield from _largest(groups[name], "by ")
     if tracked.silent:
         yield f"  {NOT_LISTED if looked or tracked.looked_at else NO_REPORT}: {tracked.silent:,}"
+
+
+def describe_unnamed_approvers(dialect: Dialect, why: str) -> str:
+    """That the tenant does not show its pending approvals, why, and what the token may lack."""
+    return (
+        f"Whom changes wait for is told by the status list alone, without who forwarded it: the tenant does not show "
+        f"its pending approvals ({why}). That takes a user with {ADMIN_LEVEL} and the scope "
+        f"{dialect.pending_approvals_scopes[0]}."
+    )
 
 
 def last_look(tracked: TrackSummary) -> str:

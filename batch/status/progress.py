@@ -3,19 +3,22 @@
 A row belongs to a change by the request's id in its clientMetadata. If the list returns no clientMetadata at all,
 identity, item, operation and time stand in for it. A row of an access request that the tenant itself named for a change
 belongs to that change, whoever requested it.
+
+Whom a change waits for, the pending approvals tell better than the status list: also who forwarded it, and since when.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
-from batch.api.tenant_outcome import EXISTING_SAID, TenantOutcome, is_existing, tenant_outcome
+from batch.api.tenant_outcome import EXISTING, EXISTING_SAID, TenantOutcome, is_existing, tenant_outcome
 from batch.status.matching import Confidence, RunChanges, accepted_changes, attempt_id, is_bare, was_created_since
-from batch.text import key_of
+from batch.status.pending import waiting_for
+from batch.text import instant, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -88,6 +91,10 @@ class TrackedRun:
         self._best: dict[int, tuple[Confidence, StatusRow]] = {}
         self._bare: dict[tuple[str, str], dict[str, StatusRow]] = {}
         self._attempts: defaultdict[int, set[str]] = defaultdict(set)
+        # Each approval, with the approver that the status list named beside it; None before it is read again.
+        self._approvals: dict[int, tuple[StatusRow, str | None]] = {}
+        self._asked_approvals: set[int] = set()
+        self._told_approvals: set[int] = set()
         self.moved = 0
 
     @property
@@ -110,6 +117,7 @@ class TrackedRun:
         """Begins a new look: reports from now on are newer than all before."""
         self._best.clear()
         self._bare.clear()
+        self._told_approvals.clear()
 
     def take(self, rows: Iterable[StatusRow]) -> list[ChangeStatus]:
         """The new statuses that rows give, in whichever order the rows of one look come, and however often."""
@@ -125,6 +133,29 @@ class TrackedRun:
             elif not self._take_by_access_request(row, touched) and is_bare(row):
                 self._keep_bare(row)
         return self._new_statuses(touched)
+
+    def take_approvals(self, approvals: Iterable[StatusRow]) -> list[ChangeStatus]:
+        """Takes the pending approvals of the changes of `ask_approvals`, for the rows of this look and later ones.
+
+        Returns:
+            The new statuses of changes whose rows have come already.
+        """
+        found: defaultdict[int, list[StatusRow]] = defaultdict(list)
+        for row in approvals:
+            for n in self._waiting_for(row):
+                found[n].append(row)
+        for n in self._asked_approvals:
+            self._approvals.pop(n, None)
+        self._approvals |= {n: (row, None) for n, rows in found.items() if (row := waiting_for(rows)).who}
+        return self._new_statuses([n for n in self._asked_approvals if n in self._best])
+
+    def _waiting_for(self, approval: StatusRow) -> Iterable[int]:
+        """The changes that a pending approval is about, by our request's id or the access request, and the item."""
+        n = self._own.tracked_by(approval)
+        named = self._of_access_request.get((approval.access_request, key_of(approval.identity)), ())
+        matched_by, positions = self._own.of_access_request(approval, named)
+        sure = positions if matched_by is Confidence.LIKELY else ()
+        return {one for one in ((n,) if n is not None else sure) if one in self._asked_approvals}
 
     def end_look(self) -> list[ChangeStatus]:
         """The new statuses from rows without clientMetadata, once all are there.
@@ -182,7 +213,7 @@ class TrackedRun:
             # Keep on record that another's request ended so: nothing of it is ours to revoke.
             is_foreign = matched_by is not Confidence.SURE and before and is_existing(before.state, before.said)
             said = "; ".join(filter(None, (EXISTING_SAID, row.said))) if is_foreign else row.said
-            now = self._changes[n].status(row, state=row.state or UNNAMED, said=said)
+            now = self._with_approver(n, row, self._changes[n].status(row, state=row.state or UNNAMED, said=said))
             if now == before:
                 continue
             if before is None or (now.state, now.who) != (before.state, before.who):
@@ -196,6 +227,15 @@ class TrackedRun:
                 self._open.add(n)
             new.append(now)
         return new
+
+    def _with_approver(self, n: int, row: StatusRow, status: ChangeStatus) -> ChangeStatus:
+        """A change's status with the approver that the pending approvals name, as long as the status list agrees."""
+        approval, listed = self._approvals.get(n, (None, None))
+        if approval is None or not _is_open(status) or listed not in {None, row.who}:
+            self._approvals.pop(n, None)
+            return status
+        self._approvals[n] = approval, row.who
+        return replace(status, who=approval.who, since=instant(approval.since) or status.since)
 
     def _add_access_request(self, n: int, access_request: str) -> None:
         self._of_access_request.setdefault((access_request, key_of(self._changes[n].identity)), []).append(n)
@@ -245,6 +285,21 @@ class TrackedRun:
             status = self._statuses[n]
             if status is not None and status.access_request:
                 yield n, status.access_request
+
+    def ask_approvals(self) -> tuple[list[str], list[str]]:
+        """The people whose pending approvals to ask for, and their access requests; none of these if one is not known.
+
+        Each open change counts once in a look, as soon as the tenant has reported on it.
+        """
+        self._asked_approvals = {
+            n
+            for n in self._open - self._told_approvals
+            if (status := self._statuses[n]) is not None and status.state != EXISTING
+        }
+        self._told_approvals |= self._asked_approvals
+        named = {n: name for n, name in self._open_access_requests() if n in self._asked_approvals}
+        people = sorted({self._changes[n].identity for n in self._asked_approvals})
+        return people, sorted(set(named.values())) if len(named) == len(self._asked_approvals) else []
 
     # When to end, and when to look again.
 

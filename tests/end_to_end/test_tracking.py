@@ -13,6 +13,7 @@ import pytest
 
 from batch.api.dialects import ItemType
 from batch.sandbox.faults import Fault
+from batch.sandbox.lifecycle import Reference
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.end_to_end.program import (
@@ -95,6 +96,37 @@ def test_track_reports_the_tenants_own_state_of_each_change(work: Work, path: Pa
         identity(2): ("failed", "PROVISIONING_FAILED"),
         identity(3): ("open", "EXECUTING"),
     }
+
+
+@pytest.mark.parametrize("api", ["beta", "v1"])
+def test_track_names_whom_changes_wait_for_and_who_forwarded_them(
+    api: str, work: Work, path: Path, tmp_path: Path
+) -> None:
+    work.submit(path, "--api", api)
+    bo = Reference(id="bo", name="Bo")
+    assert work.tenant.tenant.forward(bo, now=datetime.now(UTC), identity=identity(0)) == 1
+    work.conclude("EXECUTING", "REQUEST_COMPLETED")
+    ended = work("track", *ONCE, "--api", api, "--out", tmp_path / "out")
+    assert "    1 of Bo (forwarded by Alex Approver) since " in ended.out
+    assert "    2 of Alex Approver since " in ended.out
+    who = {row["identity_id"]: row["who"] for row in read_rows(tmp_path / "out" / "tracked.csv")}
+    assert who[identity(0)] == "Bo (forwarded by Alex Approver)"
+    before = work.tenant.tenant.audit.calls["pending_approvals"]
+    first, second = (work.track("--api", api).json["head"] for _ in range(2))
+    assert first == second, "nothing is new, so nothing is written"
+    assert work.tenant.tenant.audit.calls["pending_approvals"] == before + 2
+
+
+def test_a_missing_right_to_the_pending_approvals_does_not_break_tracking(program: Program, path: Path) -> None:
+    scopes = ("idn:access-request:create", "idn:access-request-status:read")
+    with running_sandbox(SandboxSettings(visibility_delay=0.0, scopes=scopes)) as tenant:
+        work = Work(program, tenant)
+        work.submit(path)
+        ended = work("track", *ONCE)
+    assert ended.code == 4
+    assert "  awaiting approval: 4" in ended.out
+    assert "    4 of Alex Approver since " in ended.out
+    assert ended.err.count("idn:access-request-approvals:read") == 1
 
 
 @pytest.mark.parametrize(

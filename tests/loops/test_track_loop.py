@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,10 +17,12 @@ from batch.errors import TenantLostError
 from batch.ledger.answered import Answered
 from batch.loops.track import Tracker
 from batch.model import Clock, Existing
+from batch.tenant.reading import ForbiddenError, RefusedError
 from tests.builders import NOW, our_row, product, status_row
 from tests.fakes import FakeStatusList
 from tests.ledger.ledger_helpers import ACCEPTED, ME, claim, record, write
 from tests.tenant import virtual_time
+from tests.tenant.fake_tenant import FakeApprovals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,11 +91,22 @@ def rows_of(run: Run, number: int, state: str = "EXECUTING") -> list[StatusRow]:
     ]
 
 
-def tracker(run: Run, ledger: Ledger, listing: MovingList, diary: Diary, track_for: float | None = None) -> Tracker:
+def tracker(
+    run: Run,
+    ledger: Ledger,
+    listing: MovingList,
+    diary: Diary,
+    track_for: float | None = None,
+    approvals: FakeApprovals | None = None,
+    *,
+    by_request: bool = True,
+) -> Tracker:
     return Tracker(
         run,
         ledger=ledger,
         listing=listing,
+        approvals=approvals or FakeApprovals(),
+        by_request=by_request,
         settle_after=60.0,
         clock=Clock(now=clock, monotonic=virtual_time.now),
         tell=diary.append,
@@ -291,3 +305,125 @@ def test_a_run_without_accepted_changes_makes_no_call(ledger: Ledger) -> None:
     listing = MovingList()
     assert track(run, ledger, listing).waits == []
     assert listing.looks == []
+
+
+# Whom changes wait for.
+
+
+def approvals_of(run: Run, number: int, **fields: Any) -> FakeApprovals:
+    """The pending approvals of the first so many changes of a run, which wait for Bo."""
+    usual: dict[str, Any] = {"who": "Bo (forwarded by Ann)", "since": NOW, "item_type": "ROLE"}
+    return FakeApprovals(rows=[replace(row, **usual | fields) for row in rows_of(run, number)])
+
+
+def look(run: Run, ledger: Ledger, listing: MovingList, approvals: FakeApprovals, **more: Any) -> tuple[Tracker, Diary]:
+    """Read the list once."""
+    diary = Diary()
+    made = tracker(run, ledger, listing, diary, 0, approvals, **more)
+    virtual_time.run_in_virtual_time(made.track())
+    return made, diary
+
+
+def whom(ledger: Ledger, run: Run) -> list[str]:
+    return ledger.tracks.of_run(run).sort("identity_id").get_column("who").to_list()
+
+
+def test_the_pending_approvals_tell_whom_open_changes_wait_for_and_who_forwarded_them(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 3)
+    listing = MovingList(*(replace(row, who="Bo") for row in rows_of(run, 3)))
+    approvals = approvals_of(run, 2)
+    look(run, ledger, listing, approvals)
+    assert whom(ledger, run) == ["Bo (forwarded by Ann)", "Bo (forwarded by Ann)", "Bo"]
+    assert approvals.calls == Counter(requests=1)
+    _, again = look(run, ledger, listing, approvals)
+    assert again.found == [], "nothing is new"
+    listing.rows = [replace(row, who="Cy") for row in listing.rows if row]
+    approvals.rows.clear()
+    look(run, ledger, listing, approvals)
+    assert whom(ledger, run) == ["Cy"] * 3
+
+
+def test_an_approver_who_was_asked_before_is_forgotten_as_soon_as_the_status_list_names_another(
+    ledger: Ledger,
+) -> None:
+    run = accepted_run(ledger, 1)
+    listing = MovingList(*(replace(row, who="Bo") for row in rows_of(run, 1)))
+    approvals = approvals_of(run, 1)
+
+    def later(seconds: float) -> None:
+        if seconds > 3:
+            approvals.refuses = dict.fromkeys(("requests", "people", "all"), RefusedError)
+            listing.rows = [replace(row, who="Cy") for row in listing.rows if row]
+
+    listing.before_page = later
+    made = tracker(run, ledger, listing, Diary(), 20, approvals)
+    virtual_time.run_in_virtual_time(made.track())
+    assert whom(ledger, run) == ["Cy"]
+    assert made.closed_approvals == "requests: no"
+    assert approvals.calls["people"] == 1, "refused once, and never asked again"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"identity": "i0009"},
+        {"item": "r9", "metadata": {}},
+        {"metadata": {REQUEST_ID_KEY: "0123456789ab-1-abc", ITEM_ID_KEY: "r1"}},
+        {"metadata": None, "access_request": "another"},
+        {"metadata": None, "request_type": "REVOKE_ACCESS"},
+        {"who": ""},
+    ],
+)
+def test_an_approval_of_something_else_tells_nothing(other: dict[str, Any], ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    listing = MovingList(*(replace(row, who="Dee") for row in rows_of(run, 1)))
+    look(run, ledger, listing, approvals_of(run, 1, **other), by_request=False)
+    assert whom(ledger, run) == ["Dee"]
+
+
+def test_an_approval_without_metadata_is_found_by_the_access_request_and_the_item(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    look(run, ledger, MovingList(*rows_of(run, 1)), approvals_of(run, 1, metadata=None))
+    assert whom(ledger, run) == ["Bo (forwarded by Ann)"]
+
+
+def test_a_version_without_that_filter_is_asked_for_people(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 2)
+    approvals = approvals_of(run, 2)
+    look(run, ledger, MovingList(*rows_of(run, 2)), approvals, by_request=False)
+    assert approvals.calls == Counter(people=1)
+    assert whom(ledger, run) == ["Bo (forwarded by Ann)"] * 2
+
+
+@pytest.mark.parametrize("error", [RefusedError, ForbiddenError, TenantLostError])
+def test_pending_approvals_that_can_not_be_read_do_not_break_tracking(error: type[Exception], ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    listing = MovingList(*(replace(row, who="Dee") for row in rows_of(run, 1)))
+    refused = FakeApprovals(refuses=dict.fromkeys(("requests", "people", "all"), error))
+    made, _ = look(run, ledger, listing, refused)
+    assert made.closed_approvals
+    assert whom(ledger, run) == ["Dee"]
+
+
+def test_nothing_open_or_nothing_reported_asks_for_no_approval(ledger: Ledger) -> None:
+    run = accepted_run(ledger, 1)
+    approvals = FakeApprovals()
+    look(run, ledger, MovingList(), approvals)
+    look(run, ledger, MovingList(*rows_of(run, 1, "REQUEST_COMPLETED")), approvals)
+    assert approvals.calls == Counter()
+
+
+def test_too_many_approvals_are_not_read_and_not_counted_again_at_every_look(ledger: Ledger) -> None:
+    some = people(1_050)
+    run = write(ledger, *(product(some[n : n + 10], ["r1"]) for n in range(0, 1_050, 10)))
+    for _ in range(105):
+        record(ledger, claim(ledger, run), ACCEPTED)
+    rows = [
+        replace(row, metadata={REQUEST_ID_KEY: f"{run.id}-{1 + n // 10}", ITEM_ID_KEY: "r1"})
+        for n, row in enumerate(rows_of(run, 1_050))
+    ]
+    approvals = FakeApprovals(rows=[replace(row, who="Bo") for row in rows] * 5)
+    made = tracker(run, ledger, MovingList(*rows), Diary(), 30, approvals, by_request=False)
+    virtual_time.run_in_virtual_time(made.track())
+    assert approvals.calls == Counter(all=1, people=1)
+    assert (made.closed_approvals, set(whom(ledger, run))) == ("", {""})
