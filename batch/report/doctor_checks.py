@@ -200,8 +200,26 @@ def _check_scope(claims: TokenClaims, dialect: Dialect) -> DoctorCheck:
             f"The token may submit, but lacks {dialect.status_scopes[0]}: unconfirmed requests can't be settled.",
             f"Make a token with {needed}.",
         )
-    enough = {ALL_SCOPES, *dialect.submit_scopes, *dialect.status_scopes}
+    if losses := [(scopes[0], loss) for scopes, loss in _useful(dialect) if lacks_scope(claims, scopes)]:
+        missing = " and ".join(scope for scope, _ in losses)
+        return warning(
+            "scope",
+            f"The token may submit, but lacks {missing}: {'; '.join(loss for _, loss in losses)}.",
+            f"Make a token with {' and '.join((*dialect.submit_scopes[:1], *dialect.status_scopes[:1], missing))} "
+            f"(or {ALL_SCOPES}).",
+        )
+    enough = {ALL_SCOPES, *dialect.submit_scopes, *dialect.status_scopes, *dialect.pending_approvals_scopes}
     return _ok("scope", f"{', '.join(name for name in claims.scopes if name in enough)}.")
+
+
+def _useful(dialect: Dialect) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Scopes without which something is left out, and what."""
+    return (
+        (
+            dialect.pending_approvals_scopes,
+            "the precheck does not see what waits for an approver, and tracking not who forwarded it",
+        ),
+    )
 
 
 def check_status_list(answer: Answer, dialect: Dialect) -> DoctorCheck:

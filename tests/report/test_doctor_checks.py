@@ -80,7 +80,18 @@ def test_a_doubt_about_a_source_is_a_warning() -> None:
         (TokenClaims(readable=True, authorities=("API",)), {"token": "ok", "user": "fail"}),
         (replace(ADMIN, scopes=("idn:x:read",)), {"scope": "fail"}),
         (replace(ADMIN, scopes=("idn:access-request:create",)), {"scope": "warn"}),
-        (replace(ADMIN, scopes=("idn:access-request:create", "idn:access-request-status:read")), {"scope": "ok"}),
+        (replace(ADMIN, scopes=("idn:access-request:create", "idn:access-request-status:read")), {"scope": "warn"}),
+        (
+            replace(
+                ADMIN,
+                scopes=(
+                    "idn:access-request:create",
+                    "idn:access-request-status:read",
+                    "idn:access-request-approvals:read",
+                ),
+            ),
+            {"scope": "ok"},
+        ),
         (replace(ADMIN, scopes=None), {"scope": "warn"}),
         (replace(ADMIN, authorities=("HELPDESK",)), {"authorities": "warn"}),
         (replace(ADMIN, authorities=()), {"authorities": "warn"}),
@@ -93,6 +104,15 @@ def test_a_token_is_judged_by_its_claims(claims: TokenClaims, found: dict[str, s
     checks = check_token(claims, BETA)
     assert results(checks).items() >= found.items()
     assert all(bool(one.to_do) == (one.result is not CheckResult.OK) for one in checks)
+
+
+def test_a_scope_without_which_something_is_left_out_is_named_with_what_that_is() -> None:
+    claims = replace(ADMIN, scopes=("idn:access-request:create", "idn:access-request-status:read"))
+    (check,) = [one for one in check_token(claims, BETA) if one.name == "scope"]
+    assert "lacks idn:access-request-approvals:read: the precheck does not see what waits" in check.message
+    assert (
+        "idn:access-request:create and idn:access-request-status:read and idn:access-request-approvals" in check.to_do
+    )
 
 
 @pytest.mark.parametrize(
