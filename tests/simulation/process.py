@@ -183,8 +183,10 @@ class SimulatedProcess:
         for loop in self.loops:
             loop.enter()
             try:
+                closed: set[asyncio.Task[Any]] = set()
                 # What is closed may start something new in its `finally`.
-                while left := [task for task in asyncio.all_tasks(loop) if not _is_closed(task.get_coro())]:
+                while left := asyncio.all_tasks(loop) - closed:
+                    closed |= left
                     for task in left:
                         setattr(task, "_log_destroy_pending", False)  # noqa: B010 - asyncio declares none
                         _close(task.get_coro())
@@ -203,16 +205,15 @@ class SimulatedProcess:
         self.engines.clear()
 
 
-def _is_closed(coroutine: Any) -> bool:
-    return inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+def _close(awaited: Any) -> None:
+    """Close what a task awaits: it may await something in its `finally`, or it never began.
 
-
-def _close(coroutine: Any) -> None:
-    """Close a coroutine that may await something in its `finally`, or that never began."""
+    It may be the end of an asynchronous generator, which has no state to ask for.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(50):
-            if _is_closed(coroutine):
+            if inspect.iscoroutine(awaited) and inspect.getcoroutinestate(awaited) == inspect.CORO_CLOSED:
                 return
             with contextlib.suppress(BaseException):
-                coroutine.close()
+                awaited.close()
