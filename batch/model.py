@@ -95,6 +95,8 @@ class RequestItem:
         start_date: RFC 3339 in UTC with `Z`; empty for none.
         remove_date: RFC 3339 in UTC with `Z`; empty for none.
         metadata: The user's own item-level clientMetadata.
+        account: Key of the chosen account, if its person has several on the item's source; empty for none.
+        selection: The fields by which a body names that account, as a JSON object; empty for none.
     """
 
     type: ItemType
@@ -103,6 +105,8 @@ class RequestItem:
     start_date: str = ""
     remove_date: str = ""
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    account: str = ""
+    selection: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,6 @@ from batch.api.dialects import Operation
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, outcome_column
 from batch.dedupe.classify import (
     INTENTION,
-    KEY,
     KNOWN_SCHEMA,
     apply_tenant_view,
     can_be_taken,
@@ -20,6 +19,7 @@ from batch.dedupe.classify import (
     in_one_spelling,
     is_doubt,
 )
+from batch.dedupe.overlap import ACCESS, KEY, not_overlapping, overlapping
 from batch.dedupe.row_class import count_rows
 from batch.model import Effort, RowClass
 from batch.plan import plan
@@ -95,7 +95,7 @@ def classify_input(
     changes, spelled = _located(table, validated)
     known, upto, respelled = pl.DataFrame(schema=KNOWN_SCHEMA), 0, 0
     if plans is not None:
-        knowledge = plans.known(tenant, changes.select(KEY))
+        knowledge = plans.known(tenant, changes.select(ACCESS))
         known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled
     classified = classify(changes, known, run=run, resubmit=resubmit, busy=busy)
     rows = _count(table, validated.rejected, classified)
@@ -151,7 +151,7 @@ def to_take_over(classified: Classified, wanted: pl.DataFrame) -> Mapping[int, s
     free = classified.known.filter(can_be_taken(classified.run, classified.busy))
     if free.is_empty():
         return {}
-    taken = free.join(wanted, on=KEY, how="semi").select("request", "run").unique().sort("request")
+    taken = overlapping(free, wanted).select("request", "run").unique().sort("request")
     return dict(taken.rows())
 
 
@@ -162,9 +162,9 @@ def sent_before(classified: Classified) -> Mapping[str, Mapping[int, Collection[
         By run and by number of the request, its changes among the fresh ones, by their keys.
     """
     free = [state.value for state in FREE]
-    fresh = classified.changes.filter("fresh").select(KEY).unique()
+    fresh = classified.changes.filter("fresh")
     found: dict[str, dict[int, list[object]]] = {}
-    earlier = classified.known.filter(pl.col("state").is_in(free)).join(fresh, on=KEY, how="semi")
+    earlier = overlapping(classified.known.filter(pl.col("state").is_in(free)), fresh)
     for run, request, *key in earlier.select("run", "request", *KEY).rows():
         found.setdefault(run, {}).setdefault(request, []).append(tuple(key))
     return found
@@ -175,18 +175,22 @@ def doubts_elsewhere(classified: Classified) -> tuple[tuple[str, ...], int]:
     doubts = classified.known.filter(is_doubt(classified.run, classified.busy))
     if doubts.is_empty():
         return (), 0
-    held_back = classified.changes.filter(pl.col("class") == RowClass.HELD_BACK.value).join(doubts, on=KEY, how="semi")
-    runs = doubts.join(held_back, on=KEY, how="semi").get_column("run").unique().sort()
+    held_back = overlapping(classified.changes.filter(pl.col("class") == RowClass.HELD_BACK.value), doubts)
+    runs = overlapping(doubts, held_back).get_column("run").unique().sort()
     return tuple(runs.to_list()), held_back.height
 
 
 def not_wanted(planned: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
     """The planned changes, by dedupe's KEY and INTENTION, that are not among the changes of an input."""
-    names = [*KEY, *INTENTION]
     by_key = [id_key(pl.col("identity_id")), id_key(pl.col("item_id"))]
-    wanted = changes.select(names).with_columns(by_key).unique()
-    missing = planned.select(names).with_columns(by_key).with_row_index("line").join(wanted, on=names, how="anti")
-    return planned[missing.get_column("line")]
+
+    def keyed(lines: pl.DataFrame) -> pl.DataFrame:
+        # The intention stands in one column, beside which the key is compared.
+        wanted = pl.concat_str(pl.col("item_type"), *INTENTION, separator=" ").alias("item_type")
+        return lines.select(*KEY, *INTENTION).with_columns(*by_key, wanted)
+
+    missing = not_overlapping(keyed(planned).with_row_index("place"), keyed(changes))
+    return planned[missing.get_column("place")]
 
 
 def with_classes(
@@ -212,7 +216,7 @@ def with_classes(
     """
     located, spelled = _located(table, validated)
     changes = located.hstack(classes.with_columns(pl.col("class").cast(pl.String)))
-    known = plans.known(tenant, changes.select(KEY))
+    known = plans.known(tenant, changes.select(ACCESS))
     rows = _count(table, validated.rejected, changes)
     return Classified(
         table=table,

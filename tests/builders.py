@@ -28,6 +28,8 @@ def change(identity: str = "anna", item: str = "r1", *, operation: str = "GRANT"
         "start_date": "",
         "remove_date": "",
         "metadata": "",
+        "account": "",
+        "selection": "",
         **columns,
     }
 

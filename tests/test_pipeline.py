@@ -72,8 +72,8 @@ def test_an_empty_plan_changes_no_count() -> None:
 
 def known(person: int, state: State, request: int, run: str = RUN) -> dict[str, Any]:
     return {
-        "identity_id": hex_id(person), "item_type": "ROLE", "item_id": ITEM, "operation": "GRANT", "start_date": "",
-        "remove_date": "", "state": state.value, "run": run, "request": request, "at": "t",
+        "identity_id": hex_id(person), "item_type": "ROLE", "item_id": ITEM, "account": "", "operation": "GRANT",
+        "start_date": "", "remove_date": "", "state": state.value, "run": run, "request": request, "at": "t",
         "tenant_state": "", "tenant_who": "", "tenant_comment": "", "tenant_since": "",
     }  # fmt: skip
 

@@ -32,6 +32,8 @@ class StatusRow:
         remove_date: `removeDate`, in RFC 3339.
         cancelable: Whether it can still be cancelled.
         activity: The tenant's id of this one row (`accountActivityItemId`), by which it is cancelled.
+        accounts: Ids and native identities of the accounts that were chosen (`requestedAccounts`), in lower case. Empty
+            if the list names none, which says nothing.
     """
 
     identity: str
@@ -51,6 +53,7 @@ class StatusRow:
     remove_date: str = ""
     cancelable: bool = False
     activity: str = ""
+    accounts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from batch.commands.accounts import Accounts, names_accounts
 from batch.commands.mistrust import Mistrust, doubt_again
 from batch.commands.names import Names
 from batch.errors import LedgerChangedError, LedgerLostError, RunHeldError, SettingsError
@@ -87,6 +88,7 @@ class InputRun:
         self._runtime = runtime
         self._screen = screen
         self._names = Names(settings, screen, runtime)
+        self._accounts = Accounts(settings, screen, runtime)
         self._mistrust = Mistrust(settings, screen, runtime)
         self._tenant = tenant
         self._consent = consent
@@ -158,7 +160,7 @@ class InputRun:
                         self._ask(tally)
                     return run
             try:
-                self._names.look_up(self._table().rows, ledger, sessions, run)
+                self._look_up(ledger, sessions, run)
                 self._require_wanted(ledger, run)
                 return self._plan(ledger, run, check, resubmit=self._settings.resubmit) or run
             except LedgerMovedError:
@@ -180,11 +182,20 @@ class InputRun:
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
                 self._drop_what_others_planned(ledger, run)
             try:
-                self._names.look_up(self._table().rows, ledger, sessions, run)
+                self._look_up(ledger, sessions, run)
                 self._require_wanted(ledger, run)
                 return self._plan(ledger, run, check, resubmit=())
             except LedgerMovedError:
                 self._start_anew()
+
+    def _look_up(self, ledger: Ledger, sessions: SessionFactory, run: Run | None) -> None:
+        """Find the meaning of names, then of the accounts that rows name."""
+        rows = self._table().rows
+        self._names.look_up(rows, ledger, sessions, run)
+        if names_accounts(rows):
+            rows = self._names.resolved(rows, ledger, self._tenant, run)
+            validated = validate(rows, dialect=self._settings.dialect, now=run.started_at if run else self._moment)
+            self._accounts.look_up(validated, rows, ledger, sessions, run)
 
     def _drop_what_others_planned(self, ledger: Ledger, run: Run) -> bool:
         """Drop what another machine has planned in this run, so that it is planned anew from the input at hand.
@@ -280,6 +291,7 @@ class InputRun:
         table = self._table()
         rows = self._names.resolved(table.rows, ledger, self._tenant, run)
         validated = validate(rows, dialect=self._settings.dialect, now=self._moment)
+        validated = self._accounts.resolved(validated, rows, ledger, run)
         self._places = places(validated)
         return validated
 
@@ -341,7 +353,8 @@ class InputRun:
             started_at=now,
         )
         # In one transaction with the plan: without its names, a run that continues could request for another person.
-        decisions = Decisions(names=self._names.meanings(ledger, self._tenant), set_aside=verdicts)
+        meanings = {**self._names.meanings(ledger, self._tenant), **self._accounts.meanings()}
+        decisions = Decisions(names=meanings, set_aside=verdicts)
         ledger.plans.write(
             new,
             plan,

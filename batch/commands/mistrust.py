@@ -89,7 +89,9 @@ class Mistrust:
         left = check.look(ledger, lambda listing: not_shown(listing, reports, runs, width=self._width))
         if left:
             self._screen.say(_describe(left, {tracked[one.request] for one in left}))
-        found = [(one.identity, one.item_type, one.item, RowClass.HELD_BACK.value, _reason(one)) for one in left]
+        found = [
+            (one.identity, one.item_type, one.item, one.account, RowClass.HELD_BACK.value, _reason(one)) for one in left
+        ]
         return pl.DataFrame(found, schema=TENANT_VERDICTS, orient="row")
 
 

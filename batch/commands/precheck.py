@@ -12,11 +12,13 @@ import polars as pl
 
 from batch.answers.events import PrecheckCost, PrecheckResult, tell_each
 from batch.api.dialects import ADMIN_LEVEL
+from batch.commands.accounts import account_lookup, unchosen
 from batch.commands.interrupt import on_interrupt
 from batch.commands.preflight import CommandPreflight
 from batch.commands.session import notices_on, require_fit_token
 from batch.commands.tenant_settings import SettingsQuestion
-from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS
+from batch.dedupe.classify import INTENTION, TENANT_VERDICTS
+from batch.dedupe.overlap import KEY, overlapping
 from batch.dedupe.reasons import SECOND_HAND
 from batch.errors import SettingsError, StoppedError
 from batch.loops.compare import other_runs
@@ -27,6 +29,7 @@ from batch.pipeline import with_tenant_verdicts
 from batch.report.precheck import (
     describe_calls,
     describe_cost,
+    describe_no_accounts,
     describe_other_runs,
     describe_precheck,
     describe_unknown,
@@ -112,6 +115,7 @@ class CommandPrecheck:
         self._asking: tuple[Precheck | Preflight, ...] = ()
         self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
+        self._unchosen = pl.DataFrame(schema=TENANT_VERDICTS)
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """The fresh changes to set aside because of the tenant's answers, by dedupe's TENANT_VERDICTS.
@@ -124,7 +128,7 @@ class CommandPrecheck:
             UnfitTokenError: Nobody can submit with the token.
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
-        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION)
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection")
         if fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
         if self._when is CheckTenant.NEVER:
@@ -135,8 +139,7 @@ class CommandPrecheck:
         self._asked_not_held = bool(scope.revokes)
         # A fresh change that the ledger knows as sent has ended since: answers from before its end are out of date.
         is_unsent = pl.col("state").is_in([state.value for state in (*VOID, *UNSENT)])
-        ended = classified.known.filter(~is_unsent).join(fresh, on=KEY, how="semi")
-        if not ended.is_empty():
+        if not overlapping(classified.known.filter(~is_unsent), fresh).is_empty():
             self._since = self._began
         self.preflight.forget()
         tenant_view = asyncio.run(self._awaited(self._run(ledger, scope, classified.changes.filter("fresh"))))
@@ -144,6 +147,7 @@ class CommandPrecheck:
         verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
+        verdicts = pl.concat([verdicts, self._unchosen.join(verdicts, on=KEY, how="anti")])
         return pl.concat([verdicts, self.preflight.judge(with_tenant_verdicts(classified, verdicts))])
 
     def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
@@ -297,6 +301,12 @@ class CommandPrecheck:
                 finally:
                     self._calls += precheck.calls
                 await self.preflight.ask(preflight, fresh, tenant_view)
+            if dialect.paths.accounts_selection:
+                tenant = self._sessions.access.tenant
+                lookup = account_lookup(session, ledger, tenant, settings, self._runtime, since=self._since)
+                self._unchosen = await unchosen(lookup, fresh, tenant_view)
+                self._calls += session.tenant.accounts.calls
+                unshown += tuple(describe_no_accounts(lookup.closed, dialect))
         self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread
         self._closed_lists = bool(precheck.closed_list and precheck.closed_approvals)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from batch.commands.accounts import Accounts
 from batch.commands.input_run import digest_in
 from batch.commands.loading import load
 from batch.commands.names import Names
@@ -76,7 +77,7 @@ def preview(
     screen.say(*table.notices)
     tenant = "" if only_rows else tenant_name(settings)
     files: dict[str, str | None] = {}
-    names = Names(settings, screen, runtime)
+    names, accounts = Names(settings, screen, runtime), Accounts(settings, screen, runtime)
     sought = len(names_to_look_up(table.rows, settings.identity_by))
     prechecks = not only_rows and _has_precheck(settings, tenant)
     access = (
@@ -103,6 +104,9 @@ def preview(
             rows = resolve(table.rows, None, settings.identity_by)
         moment = run.started_at if run else runtime.now()
         validated = validate(rows, dialect=settings.dialect, now=moment)
+        if sessions and ledger:
+            accounts.look_up(validated, rows, ledger, sessions, run)
+            validated = accounts.resolved(validated, rows, ledger, run)
         run_id = ledger.plans.run_id(tenant, digest) if ledger else ""
         classified = classify_input(
             table,

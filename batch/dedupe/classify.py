@@ -1,7 +1,8 @@
 """Which changes are the same: within one input, and compared with everything that the ledger remembers.
 
-The key of a change is identity, item type and item id (in one tenant). Ids are compared without case and hyphens:
-`in_one_spelling` first gives each id one spelling, in which the ledger answers too. Dates make two changes of one key
+The key of a change is identity, item type and item id (in one tenant), and the account if the identity has several, see
+dedupe.overlap. Ids are compared without case and hyphens: `in_one_spelling` first gives each id one spelling, in which
+the ledger answers too. Dates make two changes of one key
 different; comments and metadata do not. Ambiguity is never guessed: all changes that contradict each other are set
 aside.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, outcome_column
+from batch.dedupe.overlap import ACCESS, KEY, may_be_one
 from batch.dedupe.reasons import KEEP_ONE, SUPERSEDED, UNSENT, known_intention, ledger_reason
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
@@ -21,9 +23,6 @@ from batch.text import id_key, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-KEY: Final = ("identity_id", "item_type", "item_id")
-"""Columns of the key of a change."""
 
 INTENTION: Final = ("operation", "start_date", "remove_date")
 """Columns that make two changes of one key the same or different."""
@@ -63,8 +62,11 @@ _AGAINST: Final = {
     "against_class": pl.String,
     "against_reason": pl.String,
 }
-_HASH: Final = pl.struct(KEY).hash().alias("hash")
+_HASH: Final = pl.struct(ACCESS).hash().alias("hash")
 _OUTCOME: Final = pl.col("known_outcome")
+_IS_SAME_KEY: Final = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in ACCESS) & may_be_one(
+    pl.col("account"), pl.col("known_account")
+)
 
 
 def in_one_spelling(changes: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -104,7 +106,7 @@ def apply_tenant_view(changes: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataF
         & pl.col("class").is_in([row_class.value for row_class in _OVERRIDDEN])
         & pl.col("own_request").is_null()
     )
-    by_key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id"))]
+    by_key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id")), pl.col("account")]
     said = verdicts.select(*by_key, "tenant_class", "tenant_reason").unique(KEY, keep="first", maintain_order=True)
     return (
         changes.hstack(changes.select(by_key).join(said, on=KEY, how="left", maintain_order="left").drop(KEY))
@@ -173,11 +175,16 @@ def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
     same_hash = keys.filter(pl.col("hash").is_duplicated())
     if same_hash.is_empty():
         return pl.DataFrame(schema=_WITHIN)
-    repeated = same_hash.filter(same_hash.select(KEY).is_duplicated())
+    # Beside a change of the same access that names no account, all are one group: it may be any of them.
+    is_unclear = (pl.col("account") == "").any().over(ACCESS)
+    same_hash = same_hash.with_columns(pl.when(is_unclear).then(pl.lit("")).otherwise("account").alias("group"))
+    group = [*ACCESS, "group"]
+    repeated = same_hash.filter(same_hash.select(group).is_duplicated())
     groups = (
-        repeated.group_by(KEY)
+        repeated.group_by(group)
         .agg(
-            (pl.struct(INTENTION).n_unique() > 1).alias("contradictory"),
+            (pl.struct(*INTENTION, "account").n_unique() > 1).alias("contradictory"),
+            (pl.struct(INTENTION).n_unique() > 1).alias("dated"),
             pl.col("change").min().alias("first"),
             pl.col("operation").n_unique().alias("operations"),
             _place().sort_by("change").unique(maintain_order=True).alias("places"),
@@ -191,10 +198,12 @@ def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
     contradiction = (
         pl.when(pl.col("operations") > 1)
         .then(pl.lit("both granted and revoked"))
-        .otherwise(pl.lit("wanted with different dates"))
+        .when("dated")
+        .then(pl.lit("wanted with different dates"))
+        .otherwise(pl.lit("wanted with and without an account"))
     )
     return (
-        repeated.join(groups, on=KEY, how="left")
+        repeated.join(groups, on=group, how="left")
         .filter(pl.col("contradictory") | (pl.col("first") != pl.col("change")))
         .select(
             "change",
@@ -249,10 +258,9 @@ def _against_ledger(
     live = _with_outcome(known).select(
         _HASH, *(pl.col(name).alias(f"known_{name}") for name in (*KNOWN_SCHEMA, "outcome"))
     )
-    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
     is_own = pl.col("known_run") == run
     same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
-    earlier = keys.join(live, on="hash", how="inner").filter(is_same_key)
+    earlier = keys.join(live, on="hash", how="inner").filter(_IS_SAME_KEY)
     if earlier.get_column("known_outcome").null_count() < earlier.height:
         # Ignore a change to resubmit, and a change without effect if it wanted something else.
         is_void = (
@@ -292,11 +300,10 @@ def _against_ledger(
 def _with_contrary_plans(found: pl.DataFrame, keys: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
     """Hold back a submitted change if another run has planned another change of its key, which would undo it."""
     planned = free.select(_HASH, *(pl.col(name).alias(f"known_{name}") for name in free.columns))
-    is_same_key = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in KEY)
     same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
     contrary = (
         keys.join(planned, on="hash", how="inner")
-        .filter(is_same_key & ~same)
+        .filter(_IS_SAME_KEY & ~same)
         .unique("change", keep="any")
         .select("change", phrase(UNSENT, known_intention(), pl.col("known_run")).alias("contrary"))
     )

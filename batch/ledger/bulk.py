@@ -281,10 +281,22 @@ def intern(connection: Connection, table: sa.Table, texts: pl.DataFrame, fixed: 
 def with_digest(texts: pl.DataFrame) -> pl.DataFrame:
     """Rows of texts after the hash of each, in `digest`: each text follows its length, so that no two rows are alike.
 
-    Databases limit the length of what must be unique.
+    Databases limit the length of what must be unique. The columns of ADDED count only if one has a text, so that
+    digests of older versions stay right.
     """
-    encoded = pl.concat_str(
-        *(part for name in texts.columns for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name))
-    )
+    added = [name for name in texts.columns if name in ADDED]
+    encoded = pl.concat_str(_with_length(name) for name in texts.columns if name not in ADDED)
+    if added:
+        is_filled = pl.any_horizontal(pl.col(name) != "" for name in added)
+        rest = pl.when(is_filled).then(pl.concat_str(_with_length(name) for name in added)).otherwise(pl.lit(""))
+        encoded = pl.concat_str(encoded, rest)
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts.select(encoded).to_series()]
     return texts.select(pl.Series("digest", digests, dtype=pl.String), pl.all())
+
+
+ADDED: Final = ("account", "selection")
+"""Columns that a dictionary did not have from its beginning; they stand after the others."""
+
+
+def _with_length(name: str) -> pl.Expr:
+    return pl.concat_str(pl.col(name).str.len_bytes(), pl.lit(":"), name)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from batch.model import RequestItem
+
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -32,10 +34,21 @@ def content_hash(
         tag: The random part of its id; empty if it has none.
         operation: Its operation.
         recipients: Their ids, in any order.
-        items: Of each its type, id, comment and dates, and its metadata as sorted pairs; in any order.
+        items: Of each its `item_content`; in any order.
     """
     text = _encode([run, number, tag, operation, sorted(recipients), sorted(items)])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def item_content(item: RequestItem) -> list[Any]:
+    """What a request says of an item."""
+    texts = (item.type.value, item.id, item.comment, item.start_date, item.remove_date)
+    return [*texts, sorted(item.metadata.items()), *_chosen(item.account, item.selection)]
+
+
+def _chosen(account: str, selection: str) -> tuple[str, ...]:
+    """What a request says of a chosen account; nothing without one, as older versions have sealed it."""
+    return (account, selection) if account or selection else ()
 
 
 def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[int, str | None, str]]:
@@ -48,8 +61,8 @@ def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[i
         requests = connection.execute(_REQUESTS, {"numbers": some}).all()
         people = _people(connection, {int(number) for row in requests for number in row[4].split() if number.isdigit()})
         items: dict[int, list[list[Any]]] = {}
-        for request, *texts, metadata in connection.execute(_ITEMS, {"numbers": some}):
-            items.setdefault(request, []).append([*texts, _pairs(metadata)])
+        for request, *texts, metadata, account, selection in connection.execute(_ITEMS, {"numbers": some}):
+            items.setdefault(request, []).append([*texts, _pairs(metadata), *_chosen(account, selection)])
         for number, run, tag, operation, listed, kept in requests:
             recipients = [people.get(person, "") for person in listed.split()]
             try:
@@ -95,6 +108,8 @@ _ITEMS: Final = (
         t.detail.c.start_date,
         t.detail.c.remove_date,
         t.detail.c.metadata,
+        t.detail.c.account,
+        t.detail.c.selection,
     )
     .join(t.item, t.item.c.id == t.request_item.c.item)
     .join(t.detail, t.detail.c.id == t.request_item.c.detail)

@@ -13,13 +13,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe.classify import TENANT_VERDICTS
+from batch.dedupe.overlap import KEY
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, select_among, select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.messages import write
 from batch.ledger.repeating import repeated
 from batch.ledger.seals import has_planned_names
-from batch.model import RowClass
 from batch.names.known import KnownNames
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.text import instant
@@ -34,11 +34,11 @@ NameKey: TypeAlias = tuple[str, str]
 """How a name was looked up, such as `identity by email`, and the name."""
 
 _NAMES_SCHEMA: Final = dict.fromkeys(("kind", "name", "outcome", "id", "problem"), pl.String)
-_SET_ASIDE: Final = ("identity_id", "item_type", "item_id", "class", "reason")
+_SET_ASIDE: Final = (*KEY, "class", "reason")
 _SET_ASIDE_OF: Final = (
     sa.select(*(t.set_aside.c[name] for name in _SET_ASIDE))
     .where(t.set_aside.c.run_id == sa.bindparam("of_run"))
-    .order_by(*(t.set_aside.c[name] for name in _SET_ASIDE[:3]))
+    .order_by(*(t.set_aside.c[name] for name in KEY))
 )
 
 
@@ -82,6 +82,11 @@ class DecisionStore:
             for kind, name, outcome, id_, problem in found.unique(["kind", "name"]).rows()
             if (kind, name) in wanted
         }
+
+    def has_planned(self, run_id: str) -> bool:
+        """Whether this machine has planned the run with the meanings that the ledger has."""
+        with reading(self._engine) as connection:
+            return has_planned_names(connection, run_id)
 
     def known_names(self, *run_ids: str) -> KnownNames:
         """The names behind the ids of runs that this machine planned, to be shown; none of another machine's run."""
@@ -139,8 +144,6 @@ def _write_set_aside(connection: Connection, run_id: str, changes: pl.DataFrame,
     connection.execute(sa.delete(t.set_aside).where(t.set_aside.c.run_id == run_id))
     rows = changes.select(list(TENANT_VERDICTS)).rename(dict(zip(TENANT_VERDICTS, _SET_ASIDE, strict=True)))
     *key, class_, reason = _SET_ASIDE
-    # The table does not take rejected changes yet: they are judged again when the input is next planned.
-    rows = rows.filter(pl.col(class_) != RowClass.REJECTED.value)
     insert_frame(
         connection,
         t.set_aside,

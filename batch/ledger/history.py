@@ -41,7 +41,7 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
         pairs: Distinct numbers of `identity` and `item`, sorted.
 
     Returns:
-        `identity`, `item`, `request`, `detail`, and dedupe's KNOWN_SCHEMA without its key.
+        `identity`, `item`, `request`, `detail`, and dedupe's KNOWN_SCHEMA without its access.
     """
     changes = _changes_of(connection, pairs)
     lines = _texts(connection, _LINES, t.request.c.number, changes.get_column("request").unique().sort())
@@ -50,10 +50,10 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     ).select(pl.col("said").struct.rename_fields(_SAID).struct.unnest())
     details = select_among(
         connection,
-        sa.select(t.detail.c.id, t.detail.c.start_date, t.detail.c.remove_date),
+        sa.select(t.detail.c.id, t.detail.c.start_date, t.detail.c.remove_date, t.detail.c.account),
         t.detail.c.id,
         changes.get_column("detail").unique().sort(),
-        {"detail": pl.Int64, "start_date": pl.String, "remove_date": pl.String},
+        {"detail": pl.Int64, **dict.fromkeys(("start_date", "remove_date", "account"), pl.String)},
     )
     requests = requests.with_columns(pl.col("request").cast(pl.Int64))
     found = changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _SAID: Final = ("state", "who", "said", "since", "access_request")
 _TRACKED: Final = {"request": pl.Int64, "identity": pl.Int64, "item": pl.Int64, **dict.fromkeys(_SAID, pl.String)}
-_LINE: Final = ("identity", "item", "request", "run", "state")
+_LINE: Final = ("identity", "item", "request", "run", "state", "account")
 
 
 @repeated
@@ -112,10 +112,12 @@ def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) 
     for p, kind, i, identity, item in pairs.select("p", "type", "i", "identity", "item").rows():
         names.setdefault((identity, item), []).append((p, kind, i))
     lines: dict[Key, list[LedgerChange]] = {}
-    for identity, item, request, run, state in changes.select(_LINE).rows():
+    for identity, item, request, run, state, account in changes.select(_LINE).rows():
         for key in names[identity, item]:
             status = _status(request, key, said.get((request, identity, item)))
-            lines.setdefault(key, []).append(LedgerChange(run=run, request=request, state=state, status=status))
+            lines.setdefault(key, []).append(
+                LedgerChange(run=run, request=request, state=state, account=account, status=status)
+            )
     return lines
 
 
@@ -151,12 +153,14 @@ def _insert(connection: Connection, run: Run, listed: Sequence[ListedChange], no
     tenant = number_of_tenant(connection, run.tenant)
     people = intern(connection, t.identity, _entries(frame, external_id="p"), {"tenant": tenant})
     items = intern(connection, t.item, _entries(frame, external_id="i", type="type"), {"tenant": tenant})
-    dates = frame.select(pl.lit("").alias("comment"), "start_date", "remove_date", pl.lit("").alias("metadata"))
+    empty = [pl.lit("").alias(name) for name in ("metadata", "account", "selection")]
+    dates = frame.select(pl.lit("").alias("comment"), "start_date", "remove_date", *empty)
     details = intern(connection, t.detail, dates.unique().sort("start_date", "remove_date"), {})
+    details = details.select("start_date", "remove_date", pl.col("id").alias("detail"))
     numbered = (
         frame.join(people.rename({"external_id": "p", "id": "identity"}), on="p")
         .join(items.rename({"external_id": "i", "id": "item"}), on=["i", "type"])
-        .join(details.rename({"id": "detail"}).drop("comment", "metadata"), on=["start_date", "remove_date"])
+        .join(details, on=["start_date", "remove_date"])
     )
     run_number: int = connection.execute(sa.select(t.number_of_run(run.id))).scalar_one()
     requests = numbered.group_by("request").agg(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
+from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
+from batch.dedupe.overlap import ACCESS, KEY
 from batch.errors import BrokenPromiseError, StoppedError
 from batch.ledger import events
 from batch.ledger import tables as t
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from batch.model import Run
     from batch.plan import Plan
 
-_DETAIL: Final = ["comment", "start_date", "remove_date", "metadata"]
+_DETAIL: Final = ["comment", "start_date", "remove_date", "metadata", "account", "selection"]
 _PERSON: Final = ["identity_id"]
 _ITEM: Final = ["item_id", "item_type"]
 _RUN_ID_LENGTH: Final = 12
@@ -103,7 +104,7 @@ class Plans:
             items = _spelled(connection, t.item, keys, _ITEM, number, "item")
             if people.is_empty() or items.is_empty():
                 return Known(changes=pl.DataFrame(schema=KNOWN_SCHEMA), upto=upto)
-            pairs = keys.lazy().select(KEY).join(people.lazy(), on=_PERSON).join(items.lazy(), on=_ITEM)
+            pairs = keys.lazy().select(ACCESS).join(people.lazy(), on=_PERSON).join(items.lazy(), on=_ITEM)
             found = earlier(connection, distinct(pairs.select("identity", "item").collect(), "identity", "item"))
         texts = found.join(people, on="identity", how="inner").join(items, on="item", how="inner")
         respelled = [
@@ -258,6 +259,7 @@ class Plans:
             details = intern(connection, t.detail, _entries(changes, _DETAIL), {})
             numbers = changes.select(
                 "operation",
+                "account",
                 pl.col("request") + last + 1,
                 _numbers(changes, people, _PERSON, "identity"),
                 _numbers(changes, items, _ITEM, "item"),
@@ -291,6 +293,7 @@ _PLANNED: Final = (
         t.identity.c.external_id,
         t.item.c.type,
         t.item.c.external_id,
+        t.detail.c.account,
         t.request.c.operation,
         t.detail.c.start_date,
         t.detail.c.remove_date,

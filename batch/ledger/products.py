@@ -22,7 +22,8 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
     Args:
         connection: In a transaction.
         run_id: The run's id.
-        numbers: The changes, with `operation` and the numbers of `request`, `identity`, `item` and `detail`.
+        numbers: The changes, with `operation`, `account`, and the numbers of `request`, `identity`, `item` and
+            `detail`.
         at: When, in ISO 8601.
         tag: The random part of their ids, new for each call.
 
@@ -43,7 +44,8 @@ def insert_requests(connection: Connection, run_id: str, numbers: pl.DataFrame, 
         .sort("request")
     )
     is_product = pl.col("changes") == pl.col("recipient_count") * pl.col("item_count")
-    several = numbers.height - _packed(numbers, "identity", "item").n_unique()
+    pairs = numbers.select("account", pair=_packed(numbers, "identity", "item"))
+    several = pairs.height - pairs.n_unique() + items.height - _packed(items, "request", "item").n_unique()
     if several or not requests.select(is_product.all()).item():
         raise BrokenPromiseError(
             "A planned request is not the product of its recipients and items.",

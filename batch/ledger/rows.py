@@ -109,4 +109,6 @@ def _request_item(row: Any) -> RequestItem:
         start_date=row.start_date,
         remove_date=row.remove_date,
         metadata=json.loads(row.metadata) if row.metadata else {},
+        account=row.account,
+        selection=row.selection,
     )

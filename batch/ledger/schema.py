@@ -38,8 +38,8 @@ VIEW: Final = "changes"
 CREATE_VIEW: Final = """CREATE VIEW changes AS
 SELECT run.id AS run, request.number AS request, request.operation, identity.external_id AS identity_id,
     item.type AS item_type, item.external_id AS item_id, detail.comment, detail.start_date, detail.remove_date,
-    detail.metadata, request.state, request.state_at, finding.state AS tenant_state, track.since AS tenant_since,
-    finding.who AS tenant_who, finding.said AS tenant_said
+    detail.metadata, detail.account, request.state, request.state_at, finding.state AS tenant_state,
+    track.since AS tenant_since, finding.who AS tenant_who, finding.said AS tenant_said
 FROM request JOIN run ON run.number = request.run
 JOIN recipient ON recipient.request = request.number JOIN identity ON identity.id = recipient.identity
 JOIN request_item ON request_item.request = request.number JOIN item ON item.id = request_item.item

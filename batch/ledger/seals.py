@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from batch.errors import ForeignPlanError
 from batch.ledger import tables as t
 from batch.ledger.chain import EVENTS, Chain, read_chain
-from batch.ledger.contents import content_hash, contents
+from batch.ledger.contents import content_hash, contents, item_content
 from batch.ledger.events import (
     ABOUT,
     ARRIVED,
@@ -62,10 +62,7 @@ if TYPE_CHECKING:
 
 def seal_of(request: Request) -> str:
     """The hash of a request's content: everything that a body says of it, in any order of recipients and items."""
-    items = [
-        [one.type.value, one.id, one.comment, one.start_date, one.remove_date, sorted(one.metadata.items())]
-        for one in request.items
-    ]
+    items = [item_content(one) for one in request.items]
     operation = request.operation.value
     return content_hash(request.run, request.number, request.tag, operation, request.recipients, items)
 

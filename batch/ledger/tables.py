@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0010"
+LEDGER_VERSION: Final = "0011"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 metadata: Final = sa.MetaData(
@@ -162,13 +162,12 @@ detail = sa.Table(
     "detail",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("comment", TEXT, nullable=False),
-    sa.Column("start_date", TEXT, nullable=False),
-    sa.Column("remove_date", TEXT, nullable=False),
-    sa.Column("metadata", TEXT, nullable=False),
+    *(sa.Column(name, TEXT, nullable=False) for name in ("comment", "start_date", "remove_date", "metadata")),
     sa.Column("digest", TEXT, nullable=False, unique=True),
+    *(sa.Column(name, TEXT, nullable=False) for name in ("account", "selection")),
+    sa.CheckConstraint("(account = '') = (selection = '')", name="account_selected"),
     comment="What a request says about an item besides its id. Empty text stands for absent. "
-    "`digest`: the hash of it all.",
+    "`digest`: the hash of it all. `account`: which of a person's several accounts; `selection`: how a body says so.",
 )
 
 request = sa.Table(
@@ -356,18 +355,15 @@ name_meaning = sa.Table(
     comment="What each name in a run's input meant when the run was planned: one id, or why there is none.",
 )
 
+_NEVER_SET_ASIDE: Final = (RowClass.DUPLICATE_IN_INPUT, RowClass.CONFLICT_IN_INPUT, RowClass.SUBMITTED)
+
 set_aside = sa.Table(
     "set_aside",
     metadata,
-    sa.Column("run_id", TEXT, primary_key=True),
-    sa.Column("identity_id", TEXT, primary_key=True),
-    sa.Column("item_type", TEXT, primary_key=True),
-    sa.Column("item_id", TEXT, primary_key=True),
-    sa.Column("at", TEXT, nullable=False),
-    sa.Column("class", TEXT, nullable=False),
-    sa.Column("reason", TEXT, nullable=False),
+    *(sa.Column(name, TEXT, primary_key=True) for name in ("run_id", "identity_id", "item_type", "item_id", "account")),
+    *(sa.Column(name, TEXT, nullable=False) for name in ("at", "class", "reason")),
     _one_of("item_type", ItemType),
-    _one_of("class", (RowClass.ALREADY_SUBMITTED, RowClass.ALREADY_HELD, RowClass.NOT_HELD, RowClass.HELD_BACK)),
+    _one_of("class", [one for one in RowClass if one not in _NEVER_SET_ASIDE]),
     sqlite_with_rowid=False,
     comment="Changes that a precheck set aside. `run_id`: of the input's run, which never began if all was set aside.",
 )

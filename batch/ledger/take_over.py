@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from batch.dedupe.classify import KEY
+from batch.dedupe.overlap import KEY, overlapping
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among
@@ -86,8 +86,8 @@ def take_over(
     if not requests.select((pl.col("state") == State.PLANNED.value) & ~pl.col("run").is_in([*busy])).to_series().all():
         raise LedgerMovedError
     changes = _changes(connection, requests)
-    by_key = wanted.select(id_key(pl.col("identity_id")), "item_type", id_key(pl.col("item_id"))).unique()
-    going = changes.join(by_key, on=KEY, how="semi")
+    by_key = wanted.select(KEY).with_columns(id_key(pl.col("identity_id")), id_key(pl.col("item_id")))
+    going = overlapping(changes, by_key)
     take_changes(connection, run_id, requests, going, now, tag=tag)
 
 
@@ -120,10 +120,10 @@ def _changes(connection: Connection, requests: pl.DataFrame) -> pl.DataFrame:
     people = requests.select("request", pl.col("recipients").str.split(" ").alias("identity")).explode("identity")
     items = select_among(
         connection,
-        sa.select(i.request, i.item),
+        sa.select(i.request, i.item, t.detail.c.account).join(t.detail, t.detail.c.id == i.detail),
         i.request,
         requests.get_column("request").sort(),
-        {"request": pl.Int64, "item": pl.Int64},
+        {"request": pl.Int64, "item": pl.Int64, "account": pl.String},
     )
     changes = people.cast({"identity": pl.Int64}).join(items, on="request")
     person, item = t.identity.c, t.item.c

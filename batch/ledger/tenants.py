@@ -226,7 +226,8 @@ def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, ne
     """Takes out of planned requests the changes that the other tenant's runs have sent; of two planned, one stays."""
     for planned, other, void in ((kept, gone, {*VOID, State.PLANNED}), (gone, kept, VOID)):
         p, q = _changes_of(planned).subquery(), _changes_of(other).subquery()
-        same = sa.and_(*(p.c[name] == q.c[name] for name in _INTENTION))
+        account = (p.c.account == q.c.account) | (p.c.account == "") | (q.c.account == "")
+        same = sa.and_(account, *(p.c[name] == q.c[name] for name in _INTENTION))
         query = (
             sa.select(p.c.request, p.c.identity, p.c.item, p.c.run, p.c.changes, q.c.run.label("by"))
             .join(q, same)
@@ -274,8 +275,7 @@ def _changes() -> sa.Select[*tuple[Any, ...]]:
             t.identity.c.key.label("person"),
             t.item.c.type,
             t.item.c.key.label("thing"),
-            t.detail.c.start_date,
-            t.detail.c.remove_date,
+            *(t.detail.c[name] for name in ("start_date", "remove_date", "account")),
         )
         .join(t.run, t.run.c.number == q.run)
         .join(t.recipient, t.recipient.c.request == q.number)

@@ -35,6 +35,8 @@ TRACK_SCHEMA: Final = {
     "remove_date": pl.String,
     "comment": pl.String,
     "metadata": pl.String,
+    "account": pl.String,
+    "selection": pl.String,
     "accepted_at": pl.String,
     "state": pl.String,
     "who": pl.String,
@@ -100,6 +102,8 @@ class TrackStore:
                 t.detail.c.remove_date,
                 t.detail.c.comment,
                 t.detail.c.metadata,
+                t.detail.c.account,
+                t.detail.c.selection,
                 q.state_at,
                 f.state,
                 f.who,
@@ -175,19 +179,29 @@ def _summing() -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[int]]:
     """Queries for the groups of reports on a run's accepted changes, and for how many changes were accepted."""
     q, k, f, r, i = t.request.c, t.track.c, t.finding.c, t.recipient.c, t.request_item.c
     accepted = (q.run == t.RUN_NUMBER) & (q.state == State.ACCEPTED.value)
-    newer = t.request.alias("newer").c
+    newer, detail, own, of_own = (one.alias() for one in (t.request, t.detail, t.request_item, t.detail))
+    account = (
+        sa.select(of_own.c.account)
+        .join(own, own.c.detail == of_own.c.id)
+        .where(own.c.request == k.request, own.c.item == k.item)
+        # By itself, it would only see the tables of the query around it.
+        .correlate(t.track)
+        .scalar_subquery()
+    )
     submitted_again = sa.exists(
         sa.select(r.request)
         .select_from(t.recipient)
         .join(t.request_item, i.request == r.request)
-        .join(newer.number.table, newer.number == r.request)
+        .join(newer, newer.c.number == r.request)
+        .join(detail, detail.c.id == i.detail)
         .where(
             r.identity == k.identity,
             r.request > k.request,
             i.item == k.item,
+            detail.c.account == account,
             # The additions keep the database from searching all requests of the run for each row.
-            newer.run + 0 == q.run,
-            newer.state + "" == State.ACCEPTED.value,
+            newer.c.run + 0 == q.run,
+            newer.c.state + "" == State.ACCEPTED.value,
         )
     )
     current = sa.case((submitted_again, 0), else_=1)

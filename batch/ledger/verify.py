@@ -362,6 +362,7 @@ def _repeats_of(
             t.request.c.operation,
             t.detail.c.start_date,
             t.detail.c.remove_date,
+            t.detail.c.account,
             t.finding.c.state.label("tracked"),
             t.finding.c.said,
             _IS_IMPORT.label("imported"),
@@ -377,6 +378,7 @@ def _repeats_of(
         .order_by(
             p.first,
             a.first,
+            t.detail.c.account,
             sa.case((_IS_IMPORT, 0), else_=1),
             sa.case((_IS_IMPORT, t.request.c.state_at), else_=""),
             t.request.c.number,
@@ -384,7 +386,7 @@ def _repeats_of(
     )
     before: tuple[object, ...] = ()
     for row in connection.execute(history):
-        wanted = (row.identity_number, row.item_number, row.operation, row.start_date, row.remove_date)
+        wanted = (row.identity_number, row.item_number, row.account, row.operation, row.start_date, row.remove_date)
         # Changes that were submitted again before this ledger began are not its fault.
         if wanted == before and not row.imported:
             yield f"request {row.number}: it submits {row.item} for {row.identity} again"

@@ -184,6 +184,7 @@ class Precheck:
             indexed=self.indexed,
             people={person: one.facts for person, one in indexed.items()},
             unrevocable={person: one.unrevocable for person, one in indexed.items() if one.unrevocable},
+            crowded={person: one.crowded for person, one in indexed.items() if one.crowded},
         )
 
     def _cached(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
@@ -373,16 +374,18 @@ def _as_json(person: IndexedPerson | None) -> list[Any] | None:
     if person is None:
         return None
     held = None if person.held is None else [[*item, item in person.unrevocable] for item in sorted(person.held)]
-    return [held, person.facts.as_list()]
+    return [held, person.facts.as_list(), sorted(person.crowded)]
 
 
 def _from_json(said: Sequence[Any] | None) -> IndexedPerson:
     """The reverse of `_as_json`."""
     if said is None:
         return IndexedPerson(held=None, facts=PersonFacts(listed=False))
-    held, facts = said
+    held, facts, *crowded = said
     return IndexedPerson(
         held=None if held is None else frozenset((kind, name) for kind, name, _ in held),
         unrevocable=frozenset((kind, name) for kind, name, unrevocable in held or () if unrevocable),
         facts=PersonFacts.from_list(facts),
+        # Answers that an older version has cached lack it.
+        crowded=frozenset(crowded[0] if crowded else ()),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ItemType
 from batch.model import IdentityBy
+from batch.names.accounts import ACCOUNT
 from batch.names.meaning import ITEM_WORDS, shown_name
 from batch.text import key_of
 
@@ -38,6 +39,8 @@ class KnownNames:
         """From tuples of how a name was looked up (see `kept_kind`), the name, and the id; several names are listed."""
         people, items = defaultdict(set), defaultdict(set)
         for kind, name, id_ in meanings:
+            if kind == ACCOUNT:
+                continue
             if item_type := _ITEM_KINDS.get(kind):
                 items[item_type, key_of(id_)].add(name)
             else:

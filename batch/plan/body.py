@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from batch.api.accounts import needs_nesting, selected_fields
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Limits, Operation
 from batch.errors import LedgerChangedError
 
@@ -21,12 +22,12 @@ def body_of(*requests: Request, attempt: str = "") -> dict[str, Any]:
 
     Args:
         requests: One request; or several grants that share a body, in the nested form
-            (`requestedForWithRequestedItems`), which lists items per identity. Identities are people unless a body says
-            otherwise.
+            (`requestedForWithRequestedItems`), which lists items per identity. A grant that names an account is in that
+            form too. Identities are people unless a body says otherwise.
         attempt: Id of the attempt; empty for an attempt made before they had any.
     """
     first = requests[0]
-    if len(requests) == 1:
+    if len(requests) == 1 and not any(needs_nesting(item.selection) for item in first.items):
         return {
             "requestType": REQUEST_TYPES[first.operation],
             "requestedFor": list(first.recipients),
@@ -113,5 +114,6 @@ def _item(item: RequestItem, request_id: str, attempt: str) -> dict[str, Any]:
         "type": item.type.value,
         "id": item.id,
         **{name: value for name, value in optional.items() if value},
+        **selected_fields(item.selection),
         "clientMetadata": {**item.metadata, **ours},
     }

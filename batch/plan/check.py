@@ -16,8 +16,15 @@ from batch.errors import BrokenPromiseError
 if TYPE_CHECKING:
     from batch.api.dialects import Limits
 
-_PAIR: Final = ["identity_id", "operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata"]
-_KEY: Final = ["identity_id", "item_type", "item_id"]
+_PAIR: Final = [
+    "identity_id", "operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata", "account",
+    "selection",
+]  # fmt: skip
+_ACCESS: Final = ["identity_id", "item_type", "item_id"]
+_KEY: Final = [*_ACCESS, "account"]
+
+
+_CANT_NAME: Final = "a request names an account, which grants of this API version can't"
 
 
 def check_plan(
@@ -44,11 +51,13 @@ def check_plan(
     marks = planned.select(
         "request",
         pl.struct(_KEY).hash().alias("key"),
+        pl.struct(_ACCESS).hash().alias("access"),
         pl.col("identity_id").hash().alias("identity"),
         pl.struct(_PAIR[1:]).hash().alias("item"),
         (pl.col("operation") == Operation.REVOKE.value).alias("revoke"),
         (pl.col("item_type") == ItemType.ENTITLEMENT.value).alias("entitlement"),
         (pl.col("comment") == "").alias("uncommented"),
+        (pl.col("account") != "").alias("account"),
     )
     _refuse(_repeats(planned, marks.get_column("key")), "it asks for a change twice")
     _refuse(not _same(planned.select(_PAIR), wanted.select(_PAIR)), "it asks for an unwanted change")
@@ -60,6 +69,8 @@ def check_plan(
         pl.col("revoke").any(),
         pl.col("entitlement").any(),
         pl.col("uncommented").any(),
+        pl.col("account").any(),
+        (pl.col("access").n_unique() < pl.len()).alias("several"),
     )
 
     def any_request(condition: pl.Expr) -> bool:
@@ -69,6 +80,9 @@ def check_plan(
     _refuse(any_request(pl.col("mixed")), "a request mixes grants and revokes")
     _refuse(any_request(recipients * items != pl.col("changes")), "a request's product holds an unwanted pair")
     _refuse(any_request((recipients > limits.recipients) | (items > limits.items)), "a request is too large")
+    _refuse(any_request(pl.col("several")), "a request asks for an item on several accounts of one identity")
+    _refuse(any_request(pl.col("account") & (recipients > 1)), "a request names an account for several identities")
+    _refuse(not nested and any_request(pl.col("account") & ~pl.col("revoke")), _CANT_NAME)
     revoke = pl.col("revoke")
     _refuse(any_request(revoke & (recipients > 1)), "a revoke has several identities")
     _refuse(any_request(revoke & (items > limits.revoke_items)), "a revoke has too many items")
@@ -98,7 +112,12 @@ def _check_envelopes(envelopes: pl.DataFrame, marks: pl.DataFrame, limits: Limit
     asked = (
         marks.join(envelopes, on="request")
         .group_by("number")
-        .agg(pl.len().alias("items"), pl.col("identity").n_unique().alias("people"), pl.col("revoke").any())
+        .agg(
+            pl.len().alias("items"),
+            pl.col("identity").n_unique().alias("people"),
+            pl.col("revoke").any(),
+            pl.col("access").n_unique().alias("accesses"),
+        )
     )
     number, first, last, requests = (pl.col(name) for name in ("number", "first", "last", "requests"))
     _refuse(
@@ -108,6 +127,8 @@ def _check_envelopes(envelopes: pl.DataFrame, marks: pl.DataFrame, limits: Limit
     too_large = (pl.col("items") > limits.items) | (pl.col("people") > limits.recipients)
     _refuse(bool(asked.select(too_large.any()).item()), "a body of several requests is too large")
     _refuse(bool(asked.select(pl.col("revoke").any()).item()), "a body of several requests revokes")
+    several = pl.col("accesses") < pl.col("items")
+    _refuse(bool(asked.select(several.any()).item()), "a body asks for an item on several accounts of one identity")
 
 
 def _repeats(planned: pl.DataFrame, hashes: pl.Series) -> bool:

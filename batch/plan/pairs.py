@@ -158,6 +158,9 @@ def _most_of(pairs: Pairs, item_specs: Numbers) -> Numbers:
 ITEM_SPEC: Final = ("operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata")
 """Columns of an item spec: changes share an item of a request only if all of these are equal."""
 
+_OF_ACCOUNT: Final = ("account", "selection", "identity_id")
+"""Further columns of an item spec that names an account: nobody shares it."""
+
 _MOST: Final = 2**62
 
 
@@ -169,8 +172,12 @@ def number_people(changes: pl.DataFrame) -> Numbers:
 def number_item_specs(changes: pl.DataFrame) -> Numbers:
     """For each change the number of its item spec, without gaps."""
     combined, different = np.zeros(changes.height, np.int64), 1
-    for name in ITEM_SPEC:
-        numbers, count = _number(changes.get_column(name))
+    columns = [changes.get_column(name) for name in ITEM_SPEC]
+    if (has_account := changes.get_column("account") != "").any():
+        of_account = (pl.when(has_account).then(pl.col(name)).otherwise(pl.lit("")).alias(name) for name in _OF_ACCOUNT)
+        columns += changes.select(of_account).get_columns()
+    for column in columns:
+        numbers, count = _number(column)
         if different * count > _MOST:
             combined, different = _without_gaps(combined)
         combined, different = combined * count + numbers, different * count

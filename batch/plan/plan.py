@@ -53,8 +53,10 @@ NO_PLAN: Final = Plan(changes=pl.DataFrame(schema={"operation": pl.String}), req
 def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL, *, nested: bool = False) -> Plan:
     """Packs changes into requests, all grants before all revokes.
 
+    Changes for several accounts of one identity on one item's source go into different bodies.
+
     Args:
-        changes: validate's CHANGE_COLUMNS and any others; no two changes of one identity and item.
+        changes: validate's CHANGE_COLUMNS and any others; no two changes of one identity, item and account.
         limits: Limits of one request.
         effort: How hard to look for fewer requests.
         nested: Whether a body may list items per identity.
@@ -64,7 +66,7 @@ def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL, 
     is_revoke = changes.get_column("operation") == Operation.REVOKE.value
     revokes = is_revoke.to_numpy()
     request = np.empty(changes.height, np.int64)
-    request[~revokes], bound, envelope = _grants(changes.filter(~is_revoke), limits, effort, nested=nested)
+    request[~revokes], bound, envelope = _grants_apart(changes.filter(~is_revoke), limits, effort, nested=nested)
     granting = int(request[~revokes].max(initial=-1)) + 1
     request[revokes] = _revokes(changes.filter(is_revoke), limits) + granting
     requests = int(request.max()) + 1
@@ -74,6 +76,33 @@ def plan(changes: pl.DataFrame, limits: Limits, effort: Effort = Effort.NORMAL, 
         lower_bound=bound + requests - granting,
         envelopes=envelope,
     )
+
+
+def _grants_apart(
+    grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: bool
+) -> tuple[Numbers, int, pl.DataFrame]:
+    """As `_grants`, for people who get one item on several accounts, each in another body."""
+    ranks = ranks_among_accounts(grants)
+    if not ranks.any():
+        return _grants(grants, limits, effort, nested=nested)
+    request, bound, envelopes = np.empty(grants.height, np.int64), 0, []
+    for rank in range(int(ranks.max()) + 1):
+        first = int(request[ranks < rank].max(initial=-1)) + 1
+        some, needed, shared = _grants(grants.filter(pl.Series(ranks == rank)), limits, effort, nested=nested)
+        request[ranks == rank] = some + first
+        envelopes.append(shared.with_columns(pl.all() + first))
+        # No plan of all changes needs fewer bodies than these alone.
+        bound = max(bound, needed)
+    return request, bound, pl.concat(envelopes)
+
+
+def ranks_among_accounts(changes: pl.DataFrame) -> Numbers:
+    """For each change how many before it are of the same identity and item, and so for other accounts."""
+    if not (changes.get_column("account") != "").any():
+        return np.zeros(changes.height, np.int64)
+    keys = changes.select("identity_id", "item_type", "item_id", account=pl.col("account").rank("dense"))
+    ranks = keys.select(pl.col("account").rank("ordinal").over("identity_id", "item_type", "item_id") - 1)
+    return ranks.to_series().cast(pl.Int64).to_numpy()
 
 
 def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: bool) -> tuple[Numbers, int, pl.DataFrame]:
@@ -104,10 +133,14 @@ def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:
     from batch.plan.pairs import number_item_specs, number_people  # noqa: PLC0415
 
     is_entitlement = (revokes.get_column("item_type") == ItemType.ENTITLEMENT.value).to_numpy()
-    return pack_revokes(number_people(revokes), number_item_specs(revokes), is_entitlement, limits)
+    who, what = number_people(revokes), number_item_specs(revokes)
+    ranks = ranks_among_accounts(revokes)
+    return pack_revokes(who, what, is_entitlement, limits, several=ranks if ranks.any() else None)
 
 
-def pack_revokes(who: Numbers, what: Numbers, is_entitlement: Flags, limits: Limits) -> Numbers:
+def pack_revokes(
+    who: Numbers, what: Numbers, is_entitlement: Flags, limits: Limits, *, several: Numbers | None = None
+) -> Numbers:
     """Places each person's roles and access profiles together, and entitlements separately.
 
     Args:
@@ -115,6 +148,7 @@ def pack_revokes(who: Numbers, what: Numbers, is_entitlement: Flags, limits: Lim
         what: Its item spec.
         is_entitlement: Whether its item is an entitlement.
         limits: Limits of one request.
+        several: From `ranks_among_accounts` if a person loses one item on several accounts, each in another request.
 
     Returns:
         The number of each revoke's request, from 0 without gaps; requests of entitlements come last.
@@ -126,5 +160,11 @@ def pack_revokes(who: Numbers, what: Numbers, is_entitlement: Flags, limits: Lim
     starts = np.flatnonzero(~same)
     within = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     request = np.empty(len(order), np.int64)
-    request[order] = np.cumsum(within % most == 0) - 1
+    if several is None:
+        request[order] = np.cumsum(within % most == 0) - 1
+    else:
+        # Item specs of one item follow each other, so dealing them out in turn separates them.
+        groups, group = np.diff(starts, append=len(order)), np.cumsum(~same) - 1
+        needed = np.maximum(-(-groups // most[starts]), np.maximum.reduceat(several[order], starts) + 1)
+        request[order] = (np.cumsum(needed) - needed)[group] + within % needed[group]
     return request

@@ -23,6 +23,8 @@ KNOWN_COLUMNS = (
     "comment",
     "start_date",
     "remove_date",
+    "account",
+    "source",
 )
 FEWEST_COLUMNS = 3
 """An input needs the identity, the item's type, and the item."""
@@ -68,7 +70,12 @@ def letters(name: str) -> str:
     return re.sub(r"[\s_.:*/-]", "", name.lower())
 
 
-_BY_LETTERS: Final = {letters(name): name for name in KNOWN_COLUMNS}
+_BY_LETTERS: Final = {
+    **{letters(name): name for name in KNOWN_COLUMNS},
+    "accountname": "account",
+    "sourcename": "source",
+    "sourceid": "source",
+}
 
 
 def as_word(cell: pl.Expr, words: Mapping[str, str]) -> pl.Expr:

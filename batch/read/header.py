@@ -319,6 +319,9 @@ def _check_required(names: Sequence[str], file: str) -> None:
         return
     required = ", ".join(" or ".join(f"`{name}`" for name in choices) for choices in missing)
     unknown = _without_effect(names)
+    if any("identity" in choices for choices in missing):
+        # Some call the people so.
+        unknown += [name for name in names if name == "account"]
     meant = []
     for choices in missing:
         theirs, ours = _meant(choices, unknown)

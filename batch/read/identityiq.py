@@ -52,8 +52,17 @@ _UNSUPPORTED: Final = (
 )  # fmt: skip
 _PARTS: Final = ("application", "attributename", "attributevalue")
 _COLUMNS: Final = ("identityname", "nativeidentity", "roles", *_PARTS, *DATE_COLUMNS, "comments")
-_OURS: Final = ("operation", "identity", "item_type", "item", "comment", "start_date", "remove_date")
-_SOURCES: Final = {"identity": "identityname", "comment": "comments", "start_date": "sunrise", "remove_date": "sunset"}
+_OURS: Final = (
+    "operation", "identity", "item_type", "item", "comment", "start_date", "remove_date", "account", "source",
+)  # fmt: skip
+_SOURCES: Final = {
+    "identity": "identityname",
+    "comment": "comments",
+    "start_date": "sunrise",
+    "remove_date": "sunset",
+    "account": "nativeidentity",
+    "source": "application",
+}
 """For our columns, the column of IdentityIQ with the same meaning."""
 
 
@@ -238,5 +247,5 @@ def _notices(file: str, interpretation: Interpretation, access_rows: pl.DataFram
     if not interpretation.comment and revokes.filter(pl.coalesce("comments", "our_comment").is_null()).height:
         notices.append(f"{file}: a revoke needs a comment; --comment TEXT adds one to every row without its own.")
     if access_rows.select("nativeidentity", "identityname").drop_nulls().height:
-        notices.append(f"{file}: nativeIdentity has no effect; the tenant chooses the account.")
+        notices.append(f"{file}: nativeIdentity is read as account, for people with several accounts.")
     return notices

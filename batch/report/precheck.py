@@ -157,3 +157,15 @@ def _do(number: int) -> str:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
+
+
+def describe_no_accounts(closed: str, dialect: Dialect) -> list[str]:
+    """Why it can't be asked which accounts people have; nothing if it can."""
+    if not closed:
+        return []
+    scope = dialect.accounts_selection_scopes[0]
+    notice = (
+        f"Could not ask which accounts people have ({closed}): where there are several, the tenant chooses. A token "
+        f"with the scope {scope} can ask."
+    )
+    return [notice]

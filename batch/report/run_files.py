@@ -157,7 +157,8 @@ def write_tracked(
     last = ("state", "who", "said", "since", "access_request")
     rows = changes.select(
         phrase("{}-{}", pl.lit(origin.run), pl.col("request")).alias("request"),
-        pl.exclude("request", *last),
+        pl.exclude("request", "account", "selection", *last),
+        *_account(changes),
         outcome_column(pl.col("state"), pl.col("said"))
         .fill_null(NOT_LISTED if looked else NO_REPORT)
         .alias("standing"),
@@ -193,12 +194,13 @@ def failed_beside(run: str) -> str:
 def _failed(changes: pl.DataFrame, run: str, shown: Sequence[str]) -> Sheet:
     """The rejected, cancelled and failed changes as an input, unless the run has submitted them again."""
     wrong = outcome_column(pl.col("state"), pl.col("said")).is_in([one.value for one in RESUBMITTABLE])
-    key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id"))]
+    key = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id")), pl.col("account")]
     newest = changes.sort("request").filter(pl.struct(key).is_last_distinct()).filter(wrong.fill_null(value=False))
     metadata = [json.loads(text or "{}") for text in newest.get_column("metadata")]
     keys = sorted({key for one in metadata for key in one})
     rows = newest.select(
         *("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
+        *_account(newest),
         *(pl.Series(f"{METADATA_PREFIX}{key}", [one.get(key) for one in metadata], pl.String) for key in keys),
         *shown,
         pl.lit(run).alias("_run"),
@@ -206,6 +208,11 @@ def _failed(changes: pl.DataFrame, run: str, shown: Sequence[str]) -> Sheet:
         pl.col("said").alias("_tenant_said"),
     )
     return Sheet(tuple(rows.columns), rows)
+
+
+def _account(changes: pl.DataFrame) -> list[str]:
+    """The column of accounts, if any change names one: a row that is submitted again names the same one by its key."""
+    return ["account"] if (changes.get_column("account") != "").any() else []
 
 
 def write_undo(
@@ -227,11 +234,22 @@ def write_undo(
         return None
     rows = pl.DataFrame(
         [
-            (Operation.REVOKE.value, change.identity, change.item_type, change.item, comment, origin.run)
+            (
+                Operation.REVOKE.value,
+                change.identity,
+                change.item_type,
+                change.item,
+                change.account,
+                comment,
+                origin.run,
+            )
             for change in changes
         ],
-        schema=dict.fromkeys(("operation", "identity_id", "item_type", "item_id", "comment", "_run"), pl.String),
+        schema=dict.fromkeys(
+            ("operation", "identity_id", "item_type", "item_id", "account", "comment", "_run"), pl.String
+        ),
         orient="row",
     )
+    rows = rows if _account(rows) else rows.drop("account")
     rows = rows.hstack(origin.columns(rows))
     return write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain, comes_back=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batch.api.dialects import REQUEST_TYPES
 from batch.api.tenant_outcome import RESUBMITTABLE, tenant_outcome
 from batch.states import IN_DOUBT, VOID, State
-from batch.status.matching import listed_item, named_item, request_id
+from batch.status.matching import is_of_account, listed_item, named_item, request_id
 from batch.text import RequestId, key_of, moment
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Remembered:
         remove_date: In the same form.
         state: Its request's.
         access_request: The tenant's id of the access request that a row last showed for it; empty if none did.
+        selection: How its request names one of several accounts; empty if it names none.
     """
 
     id: RequestId
@@ -41,6 +42,7 @@ class Remembered:
     remove_date: str
     state: State
     access_request: str = ""
+    selection: str = ""
 
 
 class Account(Enum):
@@ -78,6 +80,9 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
     if row.access_request and any(change.access_request == row.access_request for change in changes):
         return Account.KNOWN
     same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
+    if len({change.selection for change in same}) > 1:
+        # They are for several accounts: the row must tell which.
+        same = [change for change in same if is_of_account(row, change.selection)]
     if exact is not None:
         # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs.
         same = [change for change in same if change.id.number > exact.id.number]

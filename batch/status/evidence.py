@@ -26,7 +26,7 @@ from batch.api.status_row import ChangeStatus
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID
 from batch.model import Part
 from batch.status.control import Places, all_places
-from batch.status.matching import Confidence, has_operation, is_bare, request_id, was_created_since
+from batch.status.matching import Confidence, has_operation, is_bare, is_of_account, request_id, was_created_since
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ SKEW: Final = timedelta(minutes=5)
 
 _DATE_STEP: Final = timedelta(seconds=1)
 """A `Date` header gives whole seconds."""
-_TYPES: Final = frozenset(item_type.value for item_type in ItemType)
 
 
 class Settlement(StrEnum):
@@ -195,13 +194,14 @@ def _resembling(doubt: Doubt, row: StatusRow, places: Places, since: datetime) -
         return None
     if row.request_type in REQUEST_TYPES.values() and not has_operation(row, request.operation):
         return None
-    item_type = row.item_type if row.item_type in _TYPES else ""
+    item_type = row.item_type if row.item_type in [*ItemType] else ""
     if item_type and all(item.type != item_type for item in request.items):
         return None
     if doubt.tenant_before and row.created and row.created < doubt.tenant_before - SKEW:
         return None
     same_item = tuple(places.possibly(row))
-    fits = bool(same_item) and is_bare(row) and has_operation(row, request.operation)
+    has_account = all(is_of_account(row, request.items[i].selection) for _, i in same_item)
+    fits = bool(same_item) and has_account and is_bare(row) and has_operation(row, request.operation)
     return Resembling(
         confidence=Confidence.LIKELY if fits and was_created_since(row, since) else Confidence.POSSIBLE,
         places=same_item,
@@ -386,7 +386,7 @@ def places_held(request: Request, holdings: Mapping[str, Collection[tuple[str, s
     """The changes of a grant whose items their recipients hold.
 
     Args:
-        request: A grant; while access is held, its revoke is not done, so a revoke has none.
+        request: A grant; while access is held, its revoke is not done. If it names an account, another may hold it.
         holdings: The types and ids of the items that people hold.
     """
     if request.operation is not Operation.GRANT:
@@ -396,5 +396,5 @@ def places_held(request: Request, holdings: Mapping[str, Collection[tuple[str, s
         (r, i)
         for r, identity in enumerate(request.recipients)
         for i, item in enumerate(request.items)
-        if (item.type.value, key_of(item.id)) in has.get(key_of(identity), ())
+        if not item.account and (item.type.value, key_of(item.id)) in has.get(key_of(identity), ())
     )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
-from batch.dedupe.classify import KEY, TENANT_VERDICTS
+from batch.dedupe.classify import TENANT_VERDICTS
+from batch.dedupe.overlap import KEY
 from batch.model import RowClass
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.text import phrase

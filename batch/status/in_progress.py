@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from batch.api.accounts import is_selected
 from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, ItemType, Operation
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
-from batch.dedupe.classify import INTENTION, KEY, TENANT_VERDICTS, age
+from batch.dedupe.classify import INTENTION, TENANT_VERDICTS, age
+from batch.dedupe.overlap import ACCESS, KEY, not_overlapping
 from batch.model import RowClass
 from batch.states import VOID
 from batch.status.matching import (
@@ -60,6 +62,7 @@ class InProgress:
         sure: Whether everything suggests that `item` is the item's id and not the request's, or another row has it.
         approver: Name of the approver that it waits for; empty if it waits for none, or that is not known.
         waits_since: The day since when, in ISO 8601.
+        accounts: As in StatusRow, sorted.
     """
 
     identity: str
@@ -73,15 +76,18 @@ class InProgress:
     sure: bool = True
     approver: str = ""
     waits_since: str = ""
+    accounts: tuple[str, ...] = ()
 
     def as_list(self) -> list[Any]:
         """The fields as a list, for JSON."""
-        return list(astuple(self))
+        return [*astuple(self)[:-1], list(self.accounts)]
 
     @classmethod
     def from_list(cls, fields: Sequence[Any]) -> InProgress:
         """The reverse of `as_list`."""
-        return cls(**dict(zip(cls.__slots__, fields, strict=True)))
+        # Answers that an older version has cached name no accounts.
+        read = dict(zip(cls.__slots__, fields, strict=False))
+        return cls(**{**read, "accounts": tuple(read.get("accounts", ()))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +102,7 @@ class TenantView:
         indexed: When the oldest answer of `held` was given; None if there is none.
         people: What the tenant says of each identity; of one that it does not show, that it is not listed.
         unrevocable: The held items of each identity that no request can revoke, as far as the index shows.
+        crowded: The keys of the sources on which an identity has several accounts, as far as the index shows.
     """
 
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
@@ -104,6 +111,7 @@ class TenantView:
     indexed: datetime | None = None
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
+    crowded: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def open_rows(rows: Iterable[StatusRow], approvals: Iterable[StatusRow] = ()) -> list[InProgress]:
@@ -126,6 +134,7 @@ def open_rows(rows: Iterable[StatusRow], approvals: Iterable[StatusRow] = ()) ->
             sure=one.sure,
             approver=on_one_line(row.who, most=_LONGEST_NAME),
             waits_since=f"{row.since:%Y-%m-%d}" if row.who and row.since else "",
+            accounts=tuple(sorted(row.accounts)),
         )
         for one, row in found
     ]
@@ -190,7 +199,7 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
     """Which fresh changes need no request, or must wait, because of what the tenant shows.
 
     Args:
-        fresh: Changes that the ledger does not rule out, one of each key: dedupe's KEY and INTENTION.
+        fresh: Changes that the ledger does not rule out, one of each key: dedupe's KEY and INTENTION, and `selection`.
         known: What the ledger has of their keys, by dedupe's KNOWN_SCHEMA.
         tenant_view: What the tenant shows.
 
@@ -201,17 +210,18 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         |---|---|
         | the same operation and dates in progress | `already_submitted` |
         | other dates, the opposite or an unknown operation in progress | `held_back` |
+        | something in progress, perhaps for another account than the change names | `held_back` |
         | the item is held, and a grant without dates is wanted | `already_held` |
         | the item is not held, and a revoke is wanted | `not_held` |
 
         A held item does not count if the newest change of the key in the ledger is a revoke or a grant with dates: the
-        index may lag by hours, and it shows no end date, which a grant without dates would remove. See `not_held` for
-        the last line.
+        index may lag by hours, and it shows no end date, which a grant without dates would remove. Nor does it count
+        if the change names one of several accounts: another one may hold it. See `not_held` for the last line.
     """
     in_progress = pl.DataFrame(list(_in_progress(fresh, tenant_view)), schema=TENANT_VERDICTS, orient="row")
     held = pl.DataFrame(
         [(person, *item) for person, items in tenant_view.held.items() for item in items],
-        schema=dict.fromkeys(KEY, pl.String),
+        schema=dict.fromkeys(ACCESS, pl.String),
         orient="row",
     ).unique()
     newest = (
@@ -219,12 +229,10 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         .sort(*age(*KEY))
         .unique(KEY, keep="last", maintain_order=True)
     )
+    without_account = plain_grants(fresh).filter(pl.col("account") == "").select(KEY).join(held, on=ACCESS, how="semi")
     already_held = (
-        plain_grants(fresh)
-        .select(KEY)
-        .join(held, on=KEY, how="semi")
+        not_overlapping(without_account, newest.join(plain_grants(newest), on=KEY, how="anti"))
         .join(in_progress, on=KEY, how="anti")
-        .join(newest.join(plain_grants(newest), on=KEY, how="anti"), on=KEY, how="anti")
         .with_columns(tenant_class=pl.lit(RowClass.ALREADY_HELD.value), tenant_reason=pl.lit(_HELD))
     )
     unneeded = (
@@ -246,11 +254,11 @@ def not_held(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) 
     by_ledger = _granted_by_ledger(known, tenant_view.indexed)
     found = []
     for key in revokes(fresh).select(KEY).rows():
-        person, item_type, item = key
+        person, item_type, item, _ = key
         items, granted = people.get(person, (frozenset(), None))
         if person in people and (item_type, item) not in items:
             lately = granted is None or ANY_ITEM in granted or key_of(item) in granted
-            found.append((*key, not lately and key not in by_ledger))
+            found.append((*key, not lately and key[:-1] not in by_ledger))
     return pl.DataFrame(found, schema={**dict.fromkeys(KEY, pl.String), "proven": pl.Boolean}, orient="row")
 
 
@@ -273,13 +281,13 @@ def irrevocable(known: pl.DataFrame, tenant_view: TenantView) -> tuple[dict[str,
 
 
 def _granted_by_ledger(known: pl.DataFrame, indexed: datetime | None) -> frozenset[tuple[str, ...]]:
-    """The keys that the ledger knows as granted, at a time that the index may not show yet."""
+    """The accesses that the ledger knows as granted, at a time that the index may not show yet."""
     if indexed is None:
-        return frozenset(known.select(KEY).rows())
+        return frozenset(known.select(ACCESS).rows())
     since = indexed - INDEX_LAG
     grants = known.filter(
         (pl.col("operation") == Operation.GRANT.value) & ~pl.col("state").is_in([state.value for state in VOID])
-    ).select(*KEY, "at", "tenant_since", "tenant_state", "tenant_comment", "start_date")
+    ).select(*ACCESS, "at", "tenant_since", "tenant_state", "tenant_comment", "start_date")
     return frozenset(
         tuple(key)
         for *key, at, ended, state, said, starts in grants.rows()
@@ -292,10 +300,18 @@ def _granted_by_ledger(known: pl.DataFrame, indexed: datetime | None) -> frozens
 def _in_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:
     """TENANT_VERDICTS for what is in progress."""
     rows = [row for some in tenant_view.in_progress.values() for row in some]
-    matches = with_rows(fresh.select(*KEY, *INTENTION), ((row.identity, row.item, row.item_type) for row in rows))
-    for *key, operation, start_date, remove_date, positions in matches.rows():
+    changes = fresh.select(*KEY, "selection", *INTENTION)
+    matches = with_rows(changes, ((row.identity, row.item, row.item_type) for row in rows))
+    for *key, selection, operation, start_date, remove_date, positions in matches.rows():
         wanted = (operation, _instant(start_date), _instant(remove_date))
         found = sorted((rows[position] for position in positions), key=lambda row: row.since)
+        about = [is_selected(selection, frozenset(row.accounts)) if selection else True for row in found]
+        found = [row for row, is_same in zip(found, about, strict=True) if is_same is not False]
+        if not found:
+            continue
+        if None in about:
+            yield *key, RowClass.HELD_BACK.value, _unclear(found[0])
+            continue
         other = [row for row in found if (row.operation, *map(_instant, (row.start_date, row.remove_date))) != wanted]
         if other:
             yield *key, RowClass.HELD_BACK.value, _conflict(_most_telling(other))
@@ -324,6 +340,10 @@ def _waits(row: InProgress) -> str:
 
 
 _LATER: Final = "when it has ended, run the same command again"
+
+
+def _unclear(row: InProgress) -> str:
+    return f"in_progress_conflict: requested by {_who(row)}, perhaps for another account, is in progress; {_LATER}"
 
 
 def _conflict(row: InProgress) -> str:

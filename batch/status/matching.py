@@ -7,6 +7,8 @@
 | an access request that the tenant named for a change | that, identity, and item or type | progress, adopt |
 | anything | identity, item and type | in_progress |
 
+If a change names one of several accounts, a row without our id is about it only if the row names that account too.
+
 The item's id is the one that we sent in clientMetadata. If a row has none, its own `id` stands in: at some tenants this
 is the item's id, by the documents of later API versions it is the request's, and the documents' examples show the id of
 the account activity's item (see dialects.ITEM_ID_KEY). Rows that were listed together show which it is.
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.accounts import is_selected
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
 from batch.api.status_row import ChangeStatus
 from batch.states import VOID, State
@@ -90,6 +93,11 @@ def has_operation(row: StatusRow, operation: Operation) -> bool:
     return row.request_type in {"", REQUEST_TYPES[operation]}
 
 
+def is_of_account(row: StatusRow, selection: str) -> bool | None:
+    """Whether the row is about a change with that selection of an account; None if the row does not tell it."""
+    return is_selected(selection, row.accounts) if selection else True
+
+
 def was_created_since(row: StatusRow, since: datetime) -> bool:
     """Whether the row was created then or later; a row without a time was not."""
     return row.created is not None and row.created >= since
@@ -137,6 +145,8 @@ class AcceptedChange:
         item_type: Kind of access item.
         item: Id of the item.
         accepted_at: When the tenant accepted its request, by our clock.
+        account: Key of the chosen account, if there are several.
+        selection: How its request named that account.
         known: Its status that the ledger has; None if the tenant never reported one.
     """
 
@@ -146,6 +156,8 @@ class AcceptedChange:
     item_type: str
     item: str
     accepted_at: datetime
+    account: str = ""
+    selection: str = ""
     known: ChangeStatus | None = None
 
     def status(self, row: StatusRow, *, state: str, said: str) -> ChangeStatus:
@@ -170,13 +182,19 @@ _STATUS: Final = ("state", "who", "said", "since", "access_request")
 def accepted_changes(table: pl.DataFrame) -> list[AcceptedChange]:
     """The lines of ledger.track.TRACK_SCHEMA as changes."""
     changes = []
-    for operation, accepted_at, *which_and_status in table.select("operation", "accepted_at", *_WHICH, *_STATUS).rows():
+    columns = ("operation", "accepted_at", "account", "selection", *_WHICH, *_STATUS)
+    for operation, accepted_at, account, selection, *which_and_status in table.select(columns).rows():
         request, identity, item_type, item, *status = which_and_status
         which = {"request": request, "identity": identity, "item_type": item_type, "item": item}
         known = ChangeStatus(**which, **dict(zip(_STATUS, status, strict=True))) if status[0] is not None else None
         changes.append(
             AcceptedChange(
-                **which, operation=Operation(operation), accepted_at=datetime.fromisoformat(accepted_at), known=known
+                **which,
+                operation=Operation(operation),
+                accepted_at=datetime.fromisoformat(accepted_at),
+                account=account,
+                selection=selection,
+                known=known,
             )
         )
     return changes
@@ -209,7 +227,7 @@ class RunChanges:
         if (number := self._number(row)) is None:
             return None
         positions = [n for n in self._positions(row) if has_type(row, self.changes[n].item_type)]
-        return next(iter(self._of_request(number, positions)), None)
+        return next(iter(self._of_request(row, number, positions)), None)
 
     def tracked_by(self, row: StatusRow) -> int | None:
         """For tracking: the change whose state the row shows; None if its request id is not of the run.
@@ -218,7 +236,7 @@ class RunChanges:
         """
         if (number := self._number(row)) is None:
             return None
-        found = self._of_request(number, self._positions(row))
+        found = self._of_request(row, number, self._positions(row))
         if len(found) > 1:
             found = [n for n in found if self.changes[n].item_type == row.item_type]
         return next(iter(found), None)
@@ -231,21 +249,30 @@ class RunChanges:
         name = RequestId.read(request_id(row))
         return name.number if name is not None and name.run == self._run.lower() else None
 
-    def _of_request(self, number: int, positions: Sequence[int]) -> Sequence[int]:
+    def _of_request(self, row: StatusRow, number: int, positions: Sequence[int]) -> Sequence[int]:
         """Those of the changes that the request asked for.
 
         A divided request has handed its changes over to later requests; rows still carry its own id. So if it has none
-        of the changes any more, they are the next later request's that has one.
+        of the changes any more, they are the next later request's that has one. If these are for several accounts, the
+        row must tell which.
         """
         if exact := [n for n in positions if self.changes[n].request == number]:
             return exact
         later = [n for n in positions if self.changes[n].request > number]
+        if len({self.changes[n].account for n in later}) > 1:
+            later = [n for n in later if is_of_account(row, self.changes[n].selection)]
         return [n for n in later if self.changes[n].request == self.changes[later[0]].request]
 
     def of_bare(self, row: StatusRow) -> list[int]:
         """The changes that a row without clientMetadata may be about, in the order of their requests."""
         changes = ((n, self.changes[n]) for n in self._of_pair.get((key_of(row.identity), key_of(row.item)), ()))
-        return [n for n, change in changes if has_operation(row, change.operation) and has_type(row, change.item_type)]
+        return [
+            n
+            for n, change in changes
+            if has_operation(row, change.operation)
+            and has_type(row, change.item_type)
+            and is_of_account(row, change.selection)
+        ]
 
     def of_access_request(self, row: StatusRow, named: Iterable[int]) -> tuple[Confidence, list[int]]:
         """Which changes a row is about, of those for which the tenant named its access request and identity.
@@ -259,6 +286,8 @@ class RunChanges:
         same_type = [n for n, one in changes if has_type(row, one.item_type) and has_operation(row, one.operation)]
         pair = pair_of(row)
         if same_item := [n for n in same_type if key_of(self.changes[n].item) == pair[1]]:
+            if len({self.changes[n].account for n in same_item}) > 1:
+                same_item = [n for n in same_item if is_of_account(row, self.changes[n].selection)]
             return Confidence.LIKELY, same_item
         return Confidence.POSSIBLE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
 
@@ -274,12 +303,14 @@ class LedgerChange:
         run: Id of its run.
         request: Number of its request.
         state: The request's.
+        account: Key of the chosen account, if there are several.
         status: What the tenant last reported of it; None if nothing.
     """
 
     run: str
     request: int
     state: str
+    account: str = ""
     status: ChangeStatus | None = None
 
 
@@ -312,7 +343,7 @@ def _submitted_change(named: str, changes: Sequence[LedgerChange], imported: str
     if exact is None or exact.state not in VOID:
         return exact
     later = (change for change in same_run if change.request > exact.request and change.state == State.ACCEPTED)
-    return next(later, None)
+    return next((change for change in later if change.account == exact.account), None)
 
 
 # Rows and wanted changes, whoever requested them.

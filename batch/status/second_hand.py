@@ -11,7 +11,8 @@ import polars as pl
 
 from batch.api.dialects import REQUEST_TYPES, Operation
 from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, tenant_outcome
-from batch.dedupe.classify import INTENTION, KEY, age, classify
+from batch.dedupe.classify import INTENTION, age, classify
+from batch.dedupe.overlap import ACCESS, may_be_one
 from batch.states import VOID
 from batch.status.matching import has_type, is_bare, request_id, was_created_since
 from batch.status.progress import SKEW
@@ -55,6 +56,7 @@ class Report:
         item: Id of the item.
         accepted_at: When the tenant accepted its request, by our clock.
         outcome: How it is said to have ended.
+        account: Of the change that is wanted again; the ended change's may be empty.
         undone: The change that is wanted again because this one undid it; None if this one itself is wanted again.
     """
 
@@ -66,6 +68,7 @@ class Report:
     item: str
     accepted_at: datetime
     outcome: TenantOutcome
+    account: str = ""
     undone: Undone | None = None
 
 
@@ -89,23 +92,25 @@ def second_hand(
         busy: Other runs from which nothing may be taken over.
     """
     fresh = changes.filter("fresh").drop("class", "reason", "own_request", "fresh")
-    wanted = fresh.select(*KEY, *(pl.col(name).alias(f"wanted_{name}") for name in INTENTION))
+    wanted = fresh.select(*ACCESS, *(pl.col(name).alias(f"wanted_{name}") for name in ("account", *INTENTION)))
     same = pl.all_horizontal(pl.col(name) == pl.col(f"wanted_{name}") for name in INTENTION)
     is_void = pl.col("state").is_in([state.value for state in VOID])
     second_hand = pl.col("request").is_in(list(requests)) & (pl.col("tenant_state") != "")
-    lines = known.join(wanted, on=KEY, how="inner").with_columns(same=same, second_hand=second_hand)
-    lines = lines.filter(~is_void).sort(*age(*KEY))
+    is_same_key = may_be_one(pl.col("account"), pl.col("wanted_account"))
+    lines = known.join(wanted, on=ACCESS, how="inner").filter(is_same_key & ~is_void)
+    lines = lines.with_columns(same=same, second_hand=second_hand).sort(*age(*ACCESS, "wanted_account"))
     if not lines.get_column("second_hand").any():
         return ()
     # Without what was undone, and as if what failed was never reported.
     untold = lines.filter(~pl.col("second_hand") | pl.col("same")).with_columns(
         tenant_state=pl.when("second_hand").then(pl.lit("")).otherwise("tenant_state")
     )
-    classes = classify(fresh, untold.select(known.columns), run=run, resubmit=resubmit, busy=busy)
-    depends = lines.join(classes.filter(~pl.col("fresh")), on=KEY, how="semi", maintain_order="left")
+    classes = classify(fresh, untold.select(known.columns).unique(), run=run, resubmit=resubmit, busy=busy)
+    depending = classes.filter(~pl.col("fresh")).select(*ACCESS, wanted_account="account")
+    depends = lines.join(depending, on=[*ACCESS, "wanted_account"], how="semi", maintain_order="left")
     of_key: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in depends.to_dicts():
-        of_key.setdefault(tuple(line[name] for name in KEY), []).append(line)
+        of_key.setdefault(tuple(line[name] for name in (*ACCESS, "wanted_account")), []).append(line)
     return tuple(report for some in of_key.values() for report in _needed(some))
 
 
@@ -134,6 +139,7 @@ def _report(line: Mapping[str, Any], undone: Mapping[str, Any] | None = None) ->
         item=line["item_id"],
         accepted_at=accepted_at,
         outcome=tenant_outcome(line["tenant_state"], line["tenant_comment"]),
+        account=line["wanted_account"],
         undone=Undone(undone["run"], *_accepted(undone)) if undone else None,
     )
 

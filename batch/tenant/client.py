@@ -9,6 +9,7 @@ from batch.api.deprecation import deprecation_notice
 from batch.api.token_claims import token_needed, what_is_missing
 from batch.errors import CHECK_ADDRESS, TenantLostError
 from batch.model import Form
+from batch.tenant.accounts import AccountChoices
 from batch.tenant.approvals import ApprovalList
 from batch.tenant.cancel import CancelClient
 from batch.tenant.holdings import SearchIndex
@@ -56,6 +57,7 @@ class Tenant:
         statuses: Its status list.
         approvals: Its list of pending approvals.
         holdings: Its search index, for the access items that people hold.
+        accounts: Says which accounts there are.
         cancel_client: Cancels access requests.
         settings: What holds for all of its requests.
     """
@@ -104,6 +106,7 @@ class Tenant:
         self.statuses = StatusList(self.reader, dialect, clock=clock.now)
         self.approvals = ApprovalList(self.reader, dialect)
         self.holdings = SearchIndex(self.reader, dialect)
+        self.accounts = AccountChoices(self.reader, dialect)
         self.cancel_client = CancelClient(self.reader, dialect)
         self.settings = SettingsClient(self.reader, dialect)
 

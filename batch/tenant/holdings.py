@@ -5,6 +5,7 @@ Source: the operation `searchPost` of the vendor's OpenAPI documents, with `iden
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -26,8 +27,10 @@ _HELD_FIELDS: Final = ("id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type", ACCES
 _REVOCABLE: Final = "revocable"
 _STANDALONE: Final = "standalone"
 _LIFECYCLE: Final = ("attributes", "cloudLifecycleState")
+_ACCOUNTS: Final = "accounts"
 _PERSON_FIELDS: Final = (
     *(f"{ACCESS_FIELD}.{_REVOCABLE}", f"{ACCESS_FIELD}.{_STANDALONE}", "inactive", "protected", ".".join(_LIFECYCLE)),
+    f"{_ACCOUNTS}.source.id",
 )
 _MOST_TEXT: Final = 60
 
@@ -41,11 +44,13 @@ class IndexedPerson:
         unrevocable: Those that no request can revoke: roles and access profiles that are not `revocable`, and
             entitlements that are not `standalone`.
         facts: What it says of the person.
+        crowded: Ids of the sources on which the person has several accounts, as it says.
     """
 
     held: frozenset[Item] | None
     unrevocable: frozenset[Item] = frozenset()
     facts: PersonFacts = KNOWN
+    crowded: frozenset[str] = frozenset()
 
 
 class PeopleIndex(Protocol):
@@ -144,7 +149,15 @@ def _person(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> Indexed
             protected=flag(document.get("protected")),
             lifecycle=on_one_line(state[: 4 * _MOST_TEXT], most=_MOST_TEXT) if isinstance(state, str) else "",
         ),
+        crowded=_crowded(document.get(_ACCOUNTS)),
     )
+
+
+def _crowded(accounts: Any) -> frozenset[str]:
+    """The keys of the sources of several accounts."""
+    listed = [one.get("source") for one in accounts if isinstance(one, dict)] if isinstance(accounts, list) else []
+    ids = Counter(one["id"] for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str))
+    return frozenset(key_of(source) for source, number in ids.items() if number > 1)
 
 
 def _together(several: Sequence[IndexedPerson]) -> IndexedPerson:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.api.accounts import row_accounts
 from batch.api.dialects import ATTEMPT_ID_KEY, IN_PROGRESS, ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.api.status_row import StatusRow
 from batch.text import HIDDEN, moment, on_one_line
@@ -71,6 +72,7 @@ def status_row(raw: Any) -> StatusRow | None:
         remove_date=_id(raw.get("removeDate")),
         cancelable=raw.get("cancelable") is True,
         activity=_id(raw.get("accountActivityItemId")),
+        accounts=row_accounts(raw.get("requestedAccounts")),
     )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from batch.model import IdentityBy
 from batch.text import id_key
-from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, blank_to_null, prepare, rfc3339
+from batch.validate.prepare import ACCOUNT_COLUMNS, DATE_COLUMNS, ID_PATTERN, blank_to_null, prepare, rfc3339
 
 if TYPE_CHECKING:
     from batch.read import Table
@@ -67,7 +67,15 @@ def _canonical(rows: pl.DataFrame, identity_by: IdentityBy) -> pl.DataFrame:
         "metadata",
         "row_problem",
         *(_date(rows, name) if name in dated else pl.lit("").alias(name) for name in DATE_COLUMNS),
+        *_accounts(rows),
     )
+
+
+def _accounts(rows: pl.DataFrame) -> list[pl.Series]:
+    """The accounts and their sources, as written; nothing without accounts, as in digests of older versions."""
+    names = [name for name in ACCOUNT_COLUMNS if name in rows.columns]
+    written = rows.select(blank_to_null(pl.col(name)) for name in names)
+    return written.get_columns() if ACCOUNT_COLUMNS[0] in names and written[ACCOUNT_COLUMNS[0]].count() else []
 
 
 def _id_or_name(rows: pl.DataFrame, ids: pl.Series, name: str, by: IdentityBy) -> pl.Series:

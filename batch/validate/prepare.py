@@ -42,6 +42,9 @@ ITEM_CONFLICT: Final = "_item_conflict"
 
 DATE_COLUMNS: Final = ("start_date", "remove_date")
 
+ACCOUNT_COLUMNS: Final = ("account", "source")
+"""Which of a person's several accounts is meant: its name or native identity, and its source if that is unclear."""
+
 _LAST_YEAR: Final = 9999
 _LETTERS_OF_A_MONTH: Final = 3
 _MONTH_NUMBERS: Final = {name[:_LETTERS_OF_A_MONTH]: f"{number:02}" for number, name in enumerate(MONTHS, 1)}

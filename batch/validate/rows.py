@@ -27,8 +27,11 @@ CHANGE_COLUMNS: Final = (
     "start_date",
     "remove_date",
     "metadata",
+    "account",
+    "selection",
 )
-"""Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object."""
+"""Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object. `account` and
+`selection` are empty until it is known that the identity has several accounts on the item's source."""
 
 
 _REJECTED: Final = {"row": pl.UInt32, "rule": pl.String, "message": pl.String}
@@ -71,6 +74,8 @@ def _changes(good: pl.DataFrame) -> pl.DataFrame:
         pl.col("comment").fill_null(""),
         *(_date(good, name).alias(name) for name in DATE_COLUMNS),
         pl.col("metadata").fill_null(""),
+        account=pl.lit(""),
+        selection=pl.lit(""),
     )
     if not changes.get_column("item_id").str.contains(ITEM_SEPARATOR, literal=True).any():
         return changes

@@ -70,13 +70,13 @@ def changes_of(pairs: Pairs, details: Details = PLAIN) -> pl.DataFrame:
         },
         schema=dict.fromkeys(("identity_id", "item_type", "item_id"), pl.String),
     )
-    nothing = [pl.lit("").alias(name) for name in ("start_date", "remove_date", "metadata")]
+    nothing = [pl.lit("").alias(name) for name in ("start_date", "remove_date", "metadata", "account", "selection")]
     return frame.with_columns(operation.alias("operation"), comment.alias("comment"), *nothing).select(CHANGE_COLUMNS)
 
 
 def write_file(changes: pl.DataFrame, path: Path) -> None:
     """Write changes as a user's file, one row each."""
-    changes.select(name for name in CHANGE_COLUMNS if name != "metadata").write_csv(path)
+    changes.select(name for name in CHANGE_COLUMNS if name not in {"metadata", "account", "selection"}).write_csv(path)
 
 
 def _comments(pairs: Pairs, details: Details) -> pl.Series:

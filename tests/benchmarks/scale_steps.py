@@ -130,7 +130,10 @@ def fill_ledger(ledger: str, *, changes: int, team: int, items: int) -> dict[str
             item_numbers = np.repeat(team_items[teams], team, axis=0).reshape(-1)
             part = np.tile(np.arange(ITEMS_EACH), len(teams) * team) // items
             request = np.repeat((teams - first) * requests_each, ITEMS_EACH * team) + part
-            absent = [pl.lit("").alias(name) for name in ("comment", "start_date", "remove_date", "metadata")]
+            absent = [
+                pl.lit("").alias(name)
+                for name in ("comment", "start_date", "remove_date", "metadata", "account", "selection")
+            ]
             frame = _frame(identities, item_numbers, people).with_columns(
                 pl.lit("GRANT").alias("operation"), *absent, pl.Series("request", request)
             )

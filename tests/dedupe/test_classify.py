@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcome
-from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, classify, in_one_spelling
+from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA, classify, in_one_spelling
+from batch.dedupe.overlap import KEY
 from batch.states import State
 from batch.validate.rows import CHANGE_COLUMNS
 from tests.builders import change

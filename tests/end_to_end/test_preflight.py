@@ -191,6 +191,9 @@ def would_refuse(sandbox: RunningSandbox, row: dict[str, str]) -> bool:
     return sandbox.tenant.submit(body, datetime.now(UTC), DIALECTS["v1"]).status == 400
 
 
+_SEVERAL = "there are several accounts on"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_row_is_rejected_that_the_tenant_would_take(program: Program, tmp_path: Path, seed: int) -> None:
     given = random.Random(seed)  # noqa: S311 - repeatable
@@ -222,11 +225,13 @@ def test_no_row_is_rejected_that_the_tenant_would_take(program: Program, tmp_pat
         results = {row["_line"]: row for row in read_rows(tmp_path / "a.results" / "results.csv")}
         rejected = [row for line, row in enumerate(rows, 2) if results[str(line)]["_class"] == "rejected"]
         assert len(rejected) == ended.json["rows"]["rejected"] > 10
-        assert [row for row in rejected if not would_refuse(sandbox, row)] == []
+        # Where the tenant says that an account must be chosen, the row must choose: it could be the wrong one.
+        unchosen = [row for line, row in enumerate(rows, 2) if _SEVERAL in results[str(line)]["_reason"]]
+        assert [row for row in rejected if row not in unchosen and not would_refuse(sandbox, row)] == []
         rules = {
             rule for row in read_rows(tmp_path / "a.results" / "rejected.csv") for rule in row["_rule"].split("; ")
         }
-        assert rules == {"item_unknown", "person_unknown", "held_by_membership"}
+        assert rules - {"account_found"} == {"item_unknown", "person_unknown", "held_by_membership"}
         # What it does refuse is what documents leave open, such as access profiles that it does not list.
         refused = [row for line, row in enumerate(rows, 2) if results[str(line)]["_state"] == "REFUSED"]
         assert {row["item_type"] for row in refused} <= {"ACCESS_PROFILE", "ENTITLEMENT"}

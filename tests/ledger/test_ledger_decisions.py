@@ -33,7 +33,9 @@ def found(id_: str) -> NameMeaning:
 
 def changes_set_aside(*keys: tuple[str, str, str], class_: str = "already_held") -> pl.DataFrame:
     """Changes that a precheck set aside."""
-    return pl.DataFrame([(*key, class_, "it is held already") for key in keys], schema=TENANT_VERDICTS, orient="row")
+    return pl.DataFrame(
+        [(*key, "", class_, "it is held already") for key in keys], schema=TENANT_VERDICTS, orient="row"
+    )
 
 
 def test_names_keep_the_meaning_that_the_plan_used(ledger: Ledger) -> None:
@@ -112,8 +114,8 @@ def test_emptying_the_cache_changes_no_decision(path: Place) -> None:
         ("INSERT INTO name_meaning VALUES (1, 'k', 'n', 'now', 'found', '', '')", "id_if_found"),
         ("INSERT INTO name_meaning VALUES (1, 'k', 'n', 'now', 'unknown', 'a1', '')", "id_if_found"),
         ("INSERT INTO name_meaning VALUES (9, 'k', 'n', 'now', 'found', 'a1', '')", "FOREIGN KEY"),
-        ("INSERT INTO set_aside VALUES ('r', 'a1', 'BADGE', 'i', 'now', 'held_back', '')", "item_type_known"),
-        ("INSERT INTO set_aside VALUES ('r', 'a1', 'ROLE', 'i', 'now', 'submitted', '')", "class_known"),
+        ("INSERT INTO set_aside VALUES ('r', 'a1', 'BADGE', 'i', '', 'now', 'held_back', '')", "item_type_known"),
+        ("INSERT INTO set_aside VALUES ('r', 'a1', 'ROLE', 'i', '', 'now', 'submitted', '')", "class_known"),
     ],
 )
 def test_an_impossible_decision_cannot_be_written(statement: str, constraint: str, path: Place, ledger: Ledger) -> None:

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS
-from batch.dedupe.classify import KEY, KNOWN_SCHEMA, TENANT_VERDICTS
+from batch.dedupe.classify import KNOWN_SCHEMA, TENANT_VERDICTS
+from batch.dedupe.overlap import KEY
 from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger.decisions import Decisions
 from batch.ledger.take_over import LedgerMovedError
@@ -61,8 +62,8 @@ def test_the_ledger_returns_every_column_of_a_written_change(ledger: Ledger) -> 
     nothing = {"tenant_state": "", "tenant_who": "", "tenant_comment": "", "tenant_since": ""}
     assert known.changes.select(list(nothing)).unique().to_dicts() == [nothing]
     assert sorted(known.changes.drop(list(nothing)).rows()) == [
-        ("i1", "ENTITLEMENT", "e1", "GRANT", grant["start_date"], grant["remove_date"], "PLANNED", run.id, 1, at),
-        ("i2", "ROLE", "r1", "REVOKE", "", "", "PLANNED", run.id, 2, at),
+        ("i1", "ENTITLEMENT", "e1", "", "GRANT", grant["start_date"], grant["remove_date"], "PLANNED", run.id, 1, at),
+        ("i2", "ROLE", "r1", "", "REVOKE", "", "", "PLANNED", run.id, 2, at),
     ]
 
 
@@ -139,7 +140,9 @@ def test_a_plan_is_refused_if_another_plan_was_written_after_the_ledger_was_read
     known = ledger.plans.known(TENANT, wanted.changes)
     with open_ledger(path) as other_process:
         write(other_process, [change("i1", "r1")], digest="other")
-    ours = Decisions(set_aside=pl.DataFrame([("i1", "ROLE", "r1", "already_held", "")], TENANT_VERDICTS, orient="row"))
+    ours = Decisions(
+        set_aside=pl.DataFrame([("i1", "ROLE", "r1", "", "already_held", "")], TENANT_VERDICTS, orient="row")
+    )
     with pytest.raises(LedgerMovedError):
         ledger.plans.write(new_run(), wanted, upto=known.upto, now=NOW, decisions=ours)
     run_id = ledger.plans.run_id(TENANT, new_run().input_digest)
@@ -256,7 +259,7 @@ def test_a_bulk_lookup_gives_the_same_changes_as_single_lookups(ledger: Ledger) 
 def test_a_lookup_of_all_items_gives_the_same_as_a_lookup_of_each_item(
     greatest: int, path: Place, ledger: Ledger
 ) -> None:
-    alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '', 'x')")  # noqa: S608 - a number
+    alter(path, f"INSERT INTO detail VALUES ({greatest}, 'another', '', '', '', 'x', '', '')")  # noqa: S608 - a number
     people, items = [f"i{number:04}" for number in range(1_000)], [f"r{number}" for number in range(6)]
     first = write(ledger, product(people, items[:3], remove_date="2027-01-01T00:00:00Z"), digest="one")
     second = write(ledger, product(people[::2], items[2:4], comment="x"), digest="two")

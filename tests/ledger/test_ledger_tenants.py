@@ -101,7 +101,7 @@ def test_joining_unifies_ids_and_keeps_the_knowledge_of_each_run(ledger: Ledger,
     for _ in range(3):
         send(ledger, mine)
     names = {("identity by email", "zoe@x"): NameMeaning(outcome=NameOutcome.FOUND, id="zoe")}
-    aside = pl.DataFrame([("carl", "ROLE", "r1", "already_held", "held")], schema=TENANT_VERDICTS, orient="row")
+    aside = pl.DataFrame([("carl", "ROLE", "r1", "", "already_held", "held")], schema=TENANT_VERDICTS, orient="row")
     theirs = write(
         ledger,
         product(["anna", "zoe", "carl"], ["r1", "r9"]),

@@ -11,7 +11,8 @@ import pytest
 
 from batch.api.dialects import Rate
 from batch.credentials.find import LONGEST_CLIENT_ID
-from batch.dedupe.classify import KEY, TENANT_VERDICTS
+from batch.dedupe.classify import TENANT_VERDICTS
+from batch.dedupe.overlap import KEY
 from batch.errors import LedgerChangedError
 from batch.ledger.calls import RateKey
 from batch.ledger.decisions import Decisions
@@ -90,7 +91,7 @@ def test_names_of_the_greatest_length_are_kept_and_found(ledger: Ledger) -> None
     name = random_looking(MOST_NAME_BYTES // 3)
     key = ("entitlement by name", name)
     meaning = NameMeaning(outcome=NameOutcome.FOUND, id="a1")
-    aside = pl.DataFrame([("i1", "ROLE", "r2", "already_held", name * 10)], TENANT_VERDICTS, orient="row")
+    aside = pl.DataFrame([("i1", "ROLE", "r2", "", "already_held", name * 10)], TENANT_VERDICTS, orient="row")
     run = write(ledger, [change("i1", "r1")], decisions=Decisions(names={key: meaning}, set_aside=aside))
     ledger.cache.put(TENANT, key[0], {name: [name]}, at=NOW)
     assert ledger.decisions.names(run.id, [key]) == {key: meaning}

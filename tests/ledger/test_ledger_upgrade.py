@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 from batch.commands.heads import Heads
-from batch.dedupe.classify import KEY
+from batch.dedupe.overlap import ACCESS
 from batch.errors import LedgerChangedError, LedgerRefusedError
 from batch.ledger.machine_key import MachineKey
 from batch.ledger.tables import LEDGER_VERSION
@@ -158,10 +158,11 @@ def test_the_upgrade_keeps_the_known_changes(upgraded: Ledger, reported: dict[st
     requests = [request for run in reported["requests"].values() for state in run.values() for request in state]
     people = sorted({identity for request in requests for identity in request["recipients"]})
     items = sorted({(item[0], item[1]) for request in requests for item in request["items"]})
-    keys = pl.DataFrame([(identity, *item) for identity in people for item in items], schema=list(KEY), orient="row")
+    keys = pl.DataFrame([(identity, *item) for identity in people for item in items], schema=list(ACCESS), orient="row")
     for tenant, expected in reported["known"].items():
         known = upgraded.plans.known(tenant, keys)
-        changes = known.changes.drop("tenant_state", "tenant_who", "tenant_comment", "tenant_since")
+        assert known.changes.get_column("account").unique().to_list() == [""]
+        changes = known.changes.drop("account", "tenant_state", "tenant_who", "tenant_comment", "tenant_since")
         assert sorted(list(row) for row in changes.rows()) == expected != []
         assert known.upto == reported["upto"]
 
@@ -186,7 +187,9 @@ def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dic
 @pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009"], indirect=True)
 def test_the_upgrade_keeps_the_changes_set_aside(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, changes in reported["set_aside"].items():
-        assert [list(row) for row in upgraded.decisions.set_aside(run_id).rows()] == changes != []
+        kept = upgraded.decisions.set_aside(run_id)
+        assert kept.get_column("account").unique().to_list() == [""]
+        assert [list(row) for row in kept.drop("account").rows()] == changes != []
 
 
 @pytest.mark.parametrize("version", ["0004"], indirect=True)

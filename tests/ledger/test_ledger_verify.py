@@ -18,6 +18,7 @@ from batch.ledger.runs import NewRun
 from batch.ledger.store import Ledger
 from batch.model import Answer, Form
 from batch.plan import plan
+from batch.validate.rows import CHANGE_COLUMNS
 from tests.builders import change
 from tests.clocks import key, new_id
 from tests.ledger.ledger_helpers import ME, Place, alter, claim, open_ledger, write
@@ -39,12 +40,11 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 def wanted() -> pl.DataFrame:
     """Six grants in two requests, with comments."""
     rows = [
-        ("GRANT", f"person {person}", "ROLE", f"item {thing} of {person // 2}", f"because {thing}", "", "", "")
+        ("GRANT", f"person {person}", "ROLE", f"item {thing} of {person // 2}", f"because {thing}", *[""] * 5)
         for person in range(4)
         for thing in range(2)
     ]
-    names = ["operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    return pl.DataFrame(rows, schema=list(CHANGE_COLUMNS), orient="row")
 
 
 def answer_next(ledger: Ledger, run: Run, status: int) -> None:

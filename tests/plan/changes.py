@@ -176,7 +176,7 @@ def pairs_of(bodies: Sequence[dict[str, Any]]) -> Counter[tuple[str, ...]]:
 def wanted_pairs(changes: Iterable[dict[str, str]]) -> Counter[tuple[str, ...]]:
     """The same for wanted changes."""
     return Counter(
-        (*(change[name] for name in CHANGE_COLUMNS[:-1]), json.dumps(json.loads(change["metadata"] or "{}")))
+        (*(change[name] for name in CHANGE_COLUMNS[:-3]), json.dumps(json.loads(change["metadata"] or "{}")))
         for change in changes
     )
 

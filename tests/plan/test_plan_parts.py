@@ -245,6 +245,6 @@ def test_item_specs_are_numbered_by_their_text_and_differ_if_any_column_does() -
 
 def test_item_specs_that_differ_in_every_column_are_numbered_without_gaps() -> None:
     texts = pl.Series([f"{number:05}" for number in range(2_000)])
-    names = ("operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata")
-    frame = pl.DataFrame(dict.fromkeys(names, texts))
+    names = ("operation", "item_type", "item_id", "comment", "start_date", "remove_date", "metadata", "account")
+    frame = pl.DataFrame(dict.fromkeys((*names, "selection", "identity_id"), texts))
     assert number_item_specs(frame).tolist() == list(range(2_000))

@@ -237,8 +237,16 @@ def test_our_own_rejected_file_is_read_back_unchanged(comments: list[str]) -> No
     assert "`_file`, `_line`, `_rule`, `_message`" in table.notices[0]
 
 
-def test_there_are_nine_known_columns() -> None:
-    assert len(set(KNOWN_COLUMNS)) == 9
+def test_there_are_eleven_known_columns() -> None:
+    assert len(set(KNOWN_COLUMNS)) == 11
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("Account", "account"), ("Account Name", "account"), ("source_name", "source"), ("Source ID", "source")],
+)
+def test_usual_names_of_accounts_and_their_sources_are_read(written: str, meant: str) -> None:
+    assert canonical_name(written, 1) == meant
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_notice_says_that_an_account_beside_the_identity_has_no_effect() -> No
     header = "operation,application,attributeName,attributeValue,nativeIdentity,identityName\n"
     table = read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,anna\n")
     assert table.rows["_row_problem"].item() is None
-    assert "nativeIdentity has no effect" in table.notices[1]
+    assert "nativeIdentity is read as account" in table.notices[1]
     assert len(read_text(f"{header}AddEntitlement,AD,memberOf,x,cn=anna,\n").notices) == 1
 
 

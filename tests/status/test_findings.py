@@ -41,6 +41,7 @@ def changes(*some: dict[str, Any]) -> pl.DataFrame:
         "comment": "",
         "start_date": "",
         "remove_date": "",
+        "account": "",
         "file": "a.csv",
     }
     rows = [{**usual, "row": n, "line": n + 2, **one} for n, one in enumerate(some)]
@@ -186,7 +187,7 @@ def test_a_rejected_change_names_its_rules_and_what_to_do() -> None:
         "item_unknown; person_unknown: the tenant has no access profile with this id; check item_type and item_id; "
         "the tenant has no identity with this id; check identity_id"
     )
-    assert rejected.rows() == [("anna", "ACCESS_PROFILE", "r1", "rejected", reason)]
+    assert rejected.rows() == [("anna", "ACCESS_PROFILE", "r1", "", "rejected", reason)]
     rule, message = rejected.select(*rule_and_message(pl.col("tenant_reason"))).row(0)
     assert rule == "item_unknown; person_unknown"
     assert message.startswith("the tenant has no access profile")

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import INDEX_LAG
-from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA, TENANT_VERDICTS, apply_tenant_view, classify
+from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA, TENANT_VERDICTS, apply_tenant_view, classify
+from batch.dedupe.overlap import KEY
 from batch.model import RowClass
 from batch.states import State
 from batch.status.in_progress import (
@@ -58,7 +59,7 @@ def verdicts(
     view: TenantView, *changes: dict[str, Any], known: Sequence[dict[str, Any]] = ()
 ) -> dict[tuple[str, ...], Verdict]:
     """Class and reason of each change that is set aside, by its key."""
-    wanted = frame(*changes).select(*KEY, *INTENTION)
+    wanted = frame(*changes).select(*KEY, *INTENTION, "selection")
     found = tenant_verdicts(wanted, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), view)
     assert found.schema == pl.Schema(TENANT_VERDICTS)
     return {tuple(key): (row_class, reason) for *key, row_class, reason in found.rows()}
@@ -259,7 +260,7 @@ def test_only_the_first_change_of_a_key_is_set_aside_and_all_columns_stay() -> N
         pl.DataFrame(schema=KNOWN_SCHEMA),
         run="this",
     )
-    set_aside = pl.DataFrame([("anna", "ROLE", "r1", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
+    set_aside = pl.DataFrame([("anna", "ROLE", "r1", "", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
     applied = apply_tenant_view(changes, set_aside)
     assert applied.columns == changes.columns
     assert classes(applied) == [
@@ -272,7 +273,7 @@ def test_only_the_first_change_of_a_key_is_set_aside_and_all_columns_stay() -> N
 def test_changes_that_the_run_itself_requested_are_not_set_aside() -> None:
     known = pl.DataFrame([earlier(State.ACCEPTED, run="this", identity="anna", item="r1")], schema=KNOWN_SCHEMA)
     changes = classify(frame(change("anna", "r1")), known, run="this")
-    set_aside = pl.DataFrame([("anna", "ROLE", "r1", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
+    set_aside = pl.DataFrame([("anna", "ROLE", "r1", "", "already_held", "why")], schema=TENANT_VERDICTS, orient="row")
     assert classes(apply_tenant_view(changes, set_aside)) == [("submitted", "", False)]
 
 
@@ -296,9 +297,9 @@ def test_every_change_gets_at_most_one_verdict_and_only_if_the_tenant_shows_its_
     found = tenant_verdicts(fresh, pl.DataFrame(schema=KNOWN_SCHEMA), view)
     assert not found.select(KEY).is_duplicated().any()
     shown = {(person, item) for person, item, _ in rows} | set(held)
-    assert {(person, item) for person, _, item in found.select(KEY).rows()} <= shown
+    assert {(person, item) for person, _, item, _ in found.select(KEY).rows()} <= shown
     assert {(person, item) for person, item, _ in rows} & set(fresh.select("identity_id", "item_id").rows()) <= {
-        (person, item) for person, _, item in found.select(KEY).rows()
+        (person, item) for person, _, item, _ in found.select(KEY).rows()
     }
 
 

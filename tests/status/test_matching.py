@@ -11,7 +11,8 @@ import pytest
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, Operation
 from batch.api.status_row import StatusRow
-from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
+from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
+from batch.dedupe.overlap import KEY
 from batch.ledger.track import TRACK_SCHEMA
 from batch.model import Doubt
 from batch.status.adopt import AdoptionOutcome, plan_adoption, read_listed
@@ -154,7 +155,7 @@ def is_adopted(row: StatusRow) -> str:
 
 
 def sets_aside(row: StatusRow) -> str:
-    wanted = pl.DataFrame([builders.change("anna", "r1")]).select(*KEY, *INTENTION)
+    wanted = pl.DataFrame([builders.change("anna", "r1")]).select(*KEY, *INTENTION, "selection")
     view = TenantView(in_progress={"anna": open_rows([row])})
     return "".join(tenant_verdicts(wanted, pl.DataFrame(schema=KNOWN_SCHEMA), view).get_column("tenant_class"))
 

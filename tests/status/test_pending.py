@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
-from batch.dedupe.classify import INTENTION, KEY, KNOWN_SCHEMA
+from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
+from batch.dedupe.overlap import KEY
 from batch.model import RowClass
 from batch.status.in_progress import TenantView, count_unclear, open_rows, tenant_verdicts
 from tests.builders import change, status_row
@@ -49,7 +50,7 @@ def view(rows: Sequence[StatusRow], approvals: Sequence[StatusRow]) -> TenantVie
 
 
 def verdict(shown: TenantView, **wanted: str) -> tuple[str, str] | None:
-    fresh = frame(change("anna", "r1", **wanted)).select(*KEY, *INTENTION)
+    fresh = frame(change("anna", "r1", **wanted)).select(*KEY, *INTENTION, "selection")
     found = tenant_verdicts(fresh, pl.DataFrame(schema=KNOWN_SCHEMA), shown)
     return next(iter(found.select("tenant_class", "tenant_reason").rows()), None)
 

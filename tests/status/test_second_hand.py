@@ -147,7 +147,7 @@ def line(request: int, operation: str = "GRANT", tenant_state: str = "REQUEST_CO
 
 def needed(*lines: dict[str, Any], told: Collection[int]) -> list[tuple[int, str]]:
     """By which second-hand reports a grant is wanted: their requests, and the runs of what they undid."""
-    columns = ("identity_id", "item_type", "item_id", *INTENTION)
+    columns = ("identity_id", "item_type", "item_id", "account", *INTENTION)
     wanted = pl.DataFrame([{**dict.fromkeys(columns, ""), **{name: line(9)[name] for name in columns}}])
     wanted = wanted.with_columns(row=pl.lit(0), file=pl.lit("a.csv"), line=pl.lit(2))
     known, again = pl.DataFrame(lines, schema=KNOWN_SCHEMA), (TenantOutcome.REJECTED,)

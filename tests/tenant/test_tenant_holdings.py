@@ -85,19 +85,21 @@ def test_one_search_tells_what_people_hold_and_what_they_are() -> None:
                     {"id": "e1", "type": "ENTITLEMENT", "standalone": True},
                 ],
                 "accessCount": 2,
+                "accounts": [{"source": {"id": one}} for one in ("S-1", "s2", "S-1")] + [{"source": None}, "odd"],
             }
         ],
         "A",
         "b",
     )
     facts = PersonFacts(listed=True, exists=True, inactive=True, protected=False, lifecycle="on leave")
+    held = frozenset({ROLE, ("ENTITLEMENT", "e1")})
     assert found == {
-        "A": IndexedPerson(held=frozenset({ROLE, ("ENTITLEMENT", "e1")}), unrevocable=frozenset({ROLE}), facts=facts)
+        "A": IndexedPerson(held=held, unrevocable=frozenset({ROLE}), facts=facts, crowded=frozenset({"s1"}))
     }
     assert json.loads(request.content)["queryResultFilter"] == {
         "includes": [
             *("id", "access.id", "access.type", "accessCount", "access.revocable", "access.standalone"),
-            *("inactive", "protected", "attributes.cloudLifecycleState"),
+            *("inactive", "protected", "attributes.cloudLifecycleState", "accounts.source.id"),
         ]
     }
 

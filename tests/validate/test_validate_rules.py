@@ -274,6 +274,8 @@ def test_without_optional_columns_the_operation_is_a_grant() -> None:
             "start_date": "",
             "remove_date": "",
             "metadata": "",
+            "account": "",
+            "selection": "",
         }
     ]
 

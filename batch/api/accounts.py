@@ -1,0 +1,85 @@
+"""How the API names one of several accounts of a person: in bodies, and in rows of its lists.
+
+Sources: `requesteditemdtoref`, `sourceitemref` and `accountitemref` (grants), `accessrequestitem` (revokes) and
+`requestedaccountref` (rows of the status list) of the vendor's OpenAPI documents.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ACCOUNT_SELECTION: Final = "accountSelection"
+"""Field of a grant's item: the chosen account of each source. Only the nested form has it."""
+
+NATIVE_IDENTITY: Final = "nativeIdentity"
+"""Field of a revoke's item: the account of which an entitlement is revoked."""
+
+ASSIGNMENT_ID: Final = "assignmentId"
+"""Field of a revoke's item: which of several assignments of a role is revoked."""
+
+_UUID: Final = "accountUuid"
+
+
+def grant_selection(accounts: Iterable[tuple[str, str, str]]) -> str:
+    """The fields of a grant's item that name accounts: of each the source's id, its uuid or none, native identity."""
+    selection = [
+        {"sourceId": source, "accounts": [{**({_UUID: uuid} if uuid else {}), NATIVE_IDENTITY: native}]}
+        for source, uuid, native in sorted(accounts)
+    ]
+    return _text({ACCOUNT_SELECTION: selection})
+
+
+def revoke_selection(native: str) -> str:
+    """The field of a revoke's entitlement that names an account."""
+    return _text({NATIVE_IDENTITY: native})
+
+
+def assignment_selection(assignment: str) -> str:
+    """The field of a revoke's role that names its assignment."""
+    return _text({ASSIGNMENT_ID: assignment})
+
+
+def selected_fields(selection: str) -> dict[str, Any]:
+    """The fields that a body's item has for a selection; none without one."""
+    return dict(json.loads(selection)) if selection else {}
+
+
+def needs_nesting(selection: str) -> bool:
+    """Whether only the nested form can carry a selection."""
+    return ACCOUNT_SELECTION in selected_fields(selection)
+
+
+def row_accounts(accounts: object) -> frozenset[str]:
+    """What a row's `requestedAccounts` names its accounts by; empty if it names none that can be read."""
+    if not isinstance(accounts, list):
+        return frozenset()
+    names = [one.get(name) for one in accounts if isinstance(one, dict) for name in (_UUID, "accountId")]
+    return frozenset(name.casefold() for name in names if isinstance(name, str) and name)
+
+
+def is_selected(selection: str, accounts: frozenset[str]) -> bool | None:
+    """Whether a row with these accounts is about a selection; None if that is not known.
+
+    Args:
+        selection: Of a change; it names an account.
+        accounts: From `row_accounts`.
+    """
+    fields = selected_fields(selection)
+    chosen = [_names(one) for source in fields.get(ACCOUNT_SELECTION, ()) for one in source["accounts"]]
+    chosen += [frozenset({fields[NATIVE_IDENTITY].casefold()})] if NATIVE_IDENTITY in fields else []
+    if not accounts or not chosen:
+        return None
+    return all(names & accounts for names in chosen)
+
+
+def _names(account: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(account[name].casefold() for name in (_UUID, NATIVE_IDENTITY) if account.get(name))
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    """Always the same text for the same fields."""
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

@@ -1,0 +1,176 @@
+"""The accounts that a request may choose from, and the sources of access items.
+
+Sources: the operation `loadAccountSelections` of the vendor's OpenAPI documents, and the field `source` of
+`AccessProfile` and `Entitlement`. What we do not understand is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT, REQUEST_TYPES, ItemType, Operation
+from batch.names.accounts import Account, ItemAccounts, SourceAccounts
+from batch.names.meaning import ITEM_WORDS
+from batch.tenant.collection import TOO_LONG, answers
+from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
+from batch.tenant.paging import lost, require_the_apis
+from batch.tenant.reading import ForbiddenError, RefusedError, quoted
+from batch.text import key_of, on_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from batch.api.dialects import Dialect
+    from batch.status.in_progress import Item
+    from batch.tenant.reading import Reader, Reply
+
+ITEMS_AT_ONCE: Final = 25
+"""Most items of one question for accounts."""
+
+_SELECTION: Final = "accounts to choose from"
+_MOST_TEXT: Final = 1_000
+_OK: Final = 200
+_FORBIDDEN: Final = 403
+
+
+class Choices(Protocol):
+    """Says which accounts there are: a tenant, or a fake."""
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far."""
+
+    async def of(self, person: str, items: Sequence[Item]) -> Mapping[Item, ItemAccounts]:
+        """A person's accounts for at most ITEMS_AT_ONCE items; those that the tenant does not tell are left out.
+
+        Raises:
+            RefusedError: The tenant refuses the question; ForbiddenError if the token's user may not ask it.
+            TenantLostError: It can't be asked.
+        """
+
+    async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
+        """The keys of the sources of access profiles or entitlements, as far as the tenant tells; errors as above."""
+
+
+class AccountChoices:
+    """The accounts of one tenant.
+
+    Args:
+        reader: Asks the tenant.
+        dialect: The API version.
+    """
+
+    def __init__(self, reader: Reader, dialect: Dialect) -> None:
+        self._caller = Caller(reader, dialect)
+        self._paths = dialect.paths
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far."""
+        return self._caller.calls
+
+    async def of(self, person: str, items: Sequence[Item]) -> Mapping[Item, ItemAccounts]:
+        """See Choices."""
+        body = {
+            "requestType": REQUEST_TYPES[Operation.GRANT],
+            "requestedFor": [person],
+            "requestedItems": [{"type": kind, "id": item} for kind, item in items],
+        }
+        reply = await self._caller.ask(
+            "POST",
+            self._paths.accounts_selection,
+            _SELECTION,
+            params={},
+            body=body,
+            settling=frozenset({_OK, 404, TOO_LONG}),
+        )
+        require_the_apis(reply.answer, _SELECTION)
+        if reply.refusal:
+            raise (ForbiddenError if reply.answer.status in {_FORBIDDEN, 404} else RefusedError)(reply.refusal)
+        if not isinstance(reply.document, dict):
+            raise lost(_SELECTION, "are no JSON object")
+        asked = {(kind, key_of(item)): (kind, item) for kind, item in items}
+        return {
+            asked[key]: accounts
+            for identity in _objects(reply.document.get("identities"))
+            if key_of(_text(identity.get("id"))) == key_of(person)
+            for one in _objects(identity.get("requestedItems"))
+            if (key := (_text(one.get("type")), key_of(_text(one.get("id"))))) in asked
+            and (accounts := _item_accounts(one)) is not None
+        }
+
+    async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
+        """See Choices."""
+        question = _SourcesById(self._caller, item_type)
+        at_once = min(FILTER_VALUES, PAGE_LIMIT) - 1
+        found: dict[str, str] = {}
+        asked = (tuple(ids[start : start + at_once]) for start in range(0, len(ids), at_once))
+        async for answer in answers(question, asked):
+            found |= {key_of(item): source for item, source in answer.rows}
+        return {item: found[key_of(item)] for item in ids if key_of(item) in found}
+
+
+class _SourcesById:
+    """A list of access profiles or entitlements that is asked for the sources of some ids."""
+
+    page_limit = PAGE_LIMIT
+    most_rows = MOST_LISTED_ROWS
+
+    def __init__(self, caller: Caller, item_type: ItemType) -> None:
+        paths = caller.dialect.paths
+        self.subject = f"list of {ITEM_WORDS[item_type]}s"
+        self._path = paths.entitlements if item_type is ItemType.ENTITLEMENT else paths.access_profiles
+        self._caller = caller
+
+    async def ask(self, values: tuple[str, ...], offset: int) -> Reply:
+        """See collection.CollectionQuery."""
+        params = {
+            "filters": f"id in ({', '.join(map(quoted, values))})",
+            "limit": str(self.page_limit),
+            "offset": str(offset),
+            "count": "true",
+        }
+        return await self._caller.ask("GET", self._path, self.subject, params=params)
+
+    def read(self, raw: Any) -> tuple[str, str] | None:
+        """The row's id, and the key of its source."""
+        item, source = (raw.get("id"), raw.get("source")) if isinstance(raw, dict) else (None, None)
+        id_ = source.get("id") if isinstance(source, dict) else None
+        return (item, key_of(id_)) if isinstance(item, str) and isinstance(id_, str) and id_ else None
+
+
+def _item_accounts(one: Mapping[str, Any]) -> ItemAccounts | None:
+    """A person's accounts for an item; None if some of them can't be read: a guess could take another one."""
+    sources = [_source(source) for source in _objects(one.get("sources"))]
+    blocked = one.get("accountsSelectionBlocked") is True
+    reason = _text(one.get("accountsSelectionBlockedReason"))
+    known = [source for source in sources if source is not None]
+    if len(known) < len(sources) or not isinstance(one.get("sources"), list):
+        return None
+    return ItemAccounts(sources=tuple(known), blocked=(reason or "accountsSelectionBlocked") if blocked else "")
+
+
+def _source(raw: Mapping[str, Any]) -> SourceAccounts | None:
+    accounts = raw.get("accounts")
+    found = [_account(one) for one in _objects(accounts)]
+    known = [one for one in found if one is not None]
+    id_ = _text(raw.get("id"))
+    if not id_ or len(known) < (len(accounts) if isinstance(accounts, list) else 0):
+        return None
+    return SourceAccounts(id=id_, name=_text(raw.get("name")) or id_, accounts=tuple(known))
+
+
+def _account(raw: Mapping[str, Any]) -> Account | None:
+    texts = [_text(raw.get(name)) for name in ("nativeIdentity", "name", "id", "uuid")]
+    native, name, id_, uuid = texts
+    return Account(native=native, name=name, id=id_, uuid=uuid) if native else None
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())
+
+
+def _text(value: object) -> str:
+    """A text that can be kept and sent back as it is; empty for anything else."""
+    is_whole = isinstance(value, str) and len(value) <= _MOST_TEXT and on_one_line(value, most=_MOST_TEXT) == value
+    return value if is_whole and isinstance(value, str) else ""

@@ -1,0 +1,85 @@
+"""A change without an account may be about any account of its person: it is never submitted beside another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from batch.dedupe.classify import KNOWN_SCHEMA, classify
+from batch.dedupe.overlap import not_overlapping, overlapping
+from batch.states import State
+from tests.builders import change
+
+
+def frame(*changes: dict[str, str]) -> pl.DataFrame:
+    return pl.DataFrame(list(changes)).with_columns(
+        row=pl.int_range(pl.len(), dtype=pl.UInt32), file=pl.lit("in.csv"), line=pl.int_range(pl.len()) + 2
+    )
+
+
+def earlier(account: str, *, run: str = "other", state: State = State.ACCEPTED, **others: str) -> dict[str, Any]:
+    known = {**dict.fromkeys(KNOWN_SCHEMA, ""), **change(account=account, **others)}
+    return {**{name: known[name] for name in KNOWN_SCHEMA}, "run": run, "request": 1, "state": state.value, "at": "t"}
+
+
+def classes(wanted: pl.DataFrame, *known: dict[str, Any]) -> list[str]:
+    found = classify(wanted, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run="this")
+    return found.get_column("class").to_list()
+
+
+def test_two_accounts_of_one_person_are_two_changes() -> None:
+    assert classes(frame(change(account="a"), change(account="b"), change(account="a"))) == [
+        "submitted", "submitted", "duplicate_in_input",
+    ]  # fmt: skip
+
+
+def test_a_row_without_an_account_beside_one_with_an_account_contradicts_it() -> None:
+    wanted = frame(change(account="a"), change(), change(account="b"), change("bob"))
+    found = classify(wanted, pl.DataFrame(schema=KNOWN_SCHEMA), run="this")
+    assert found.get_column("class").to_list() == [*["conflict_in_input"] * 3, "submitted"]
+    assert found.get_column("reason")[0] == (
+        "wanted with and without an account in lines 2, 3, 4: keep only one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "expected"),
+    [
+        ("a", "a", "already_submitted"),
+        ("a", "b", "submitted"),
+        ("a", "", "already_submitted"),
+        ("", "a", "already_submitted"),
+        ("", "", "already_submitted"),
+    ],
+)
+def test_an_empty_account_in_the_ledger_or_the_input_overlaps_every_account(
+    wanted: str, known: str, expected: str
+) -> None:
+    assert classes(frame(change(account=wanted)), earlier(known)) == [expected]
+
+
+@pytest.mark.parametrize(("known", "expected"), [("a", "held_back"), ("b", "submitted"), ("", "held_back")])
+def test_the_opposite_in_progress_holds_back_only_what_may_be_the_same_account(known: str, expected: str) -> None:
+    assert classes(frame(change(account="a")), earlier(known, operation="REVOKE")) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "others", "expected"),
+    [
+        (["a", "b"], ["a"], ["a"]),
+        (["a", "b", ""], ["a"], ["a", ""]),
+        (["a", "b", ""], [""], ["a", "b", ""]),
+        ([""], ["a", "b"], [""]),
+        (["a"], [], []),
+    ],
+)
+def test_lines_that_overlap_are_found_in_their_order(
+    accounts: list[str], others: list[str], expected: list[str]
+) -> None:
+    lines = frame(*(change(account=account) for account in accounts))
+    wanted = frame(*(change(account=account) for account in others), change("bob"))
+    assert overlapping(lines, wanted).get_column("account").to_list() == expected
+    rest = not_overlapping(lines, wanted).get_column("account").to_list()
+    assert sorted(rest + expected) == sorted(accounts)

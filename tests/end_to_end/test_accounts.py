@@ -1,0 +1,137 @@
+"""A person with several accounts on a source gets access on the one that the row names, and on no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch.api.dialects import ItemType, Rate
+from batch.sandbox.directory import made_up_account
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import accepted, environment, read_rows, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch.sandbox.directory import AccessItem, Account, Person
+    from tests.end_to_end.program import Ended, Program
+
+
+@pytest.fixture
+def tenant() -> Iterator[RunningSandbox]:
+    rate = Rate(requests=5000, seconds=1)
+    with running_sandbox(SandboxSettings(rate=rate, visibility_delay=0.0, people=20)) as sandbox:
+        yield sandbox
+
+
+class World:
+    """Two people, the first with two accounts on the source of an entitlement."""
+
+    def __init__(self, sandbox: RunningSandbox) -> None:
+        known = sandbox.tenant.known
+        self.item: AccessItem = known.directory.of_type(ItemType.ENTITLEMENT)[0]
+        self.several: Person = known.directory.people[1]
+        self.single: Person = known.directory.people[2]
+        second = made_up_account(self.several, self.item.sources[0], 2)
+        known.change_person(self.several.id, accounts=(*known.accounts(self.several), second))
+        self.accounts: tuple[Account, ...] = tuple(
+            one for one in known.accounts(known.described(self.several.id)) if one.source.id == self.item.sources[0].id
+        )
+
+    def row(self, person: Person, account: str = "", *, operation: str = "GRANT") -> dict[str, str]:
+        return {
+            "operation": operation,
+            "identity_id": person.id,
+            "item_type": "ENTITLEMENT",
+            "item_id": self.item.id,
+            "comment": "why",
+            "account": account,
+        }
+
+
+def on_accounts(sandbox: RunningSandbox) -> dict[tuple[str, str], int]:
+    """How often the tenant has accepted a change for each person and account, by its own records."""
+    return {(one.identity, one.account): number for one, number in sandbox.tenant.audit.change_counts().items()}
+
+
+def submit(program: Program, sandbox: RunningSandbox, path: Path, *more: str) -> Ended:
+    return program("submit", path, "--yes", "--json", *more, env=environment(sandbox))
+
+
+def test_access_is_requested_once_on_each_named_account(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    first, second = world.accounts
+    rows = [
+        world.row(world.several, first.name),
+        world.row(world.several, second.native_identity),
+        world.row(world.single, "whatever it is called"),
+    ]
+    path = write_rows(tmp_path / "a.csv", rows)
+    ended = submit(program, tenant, path, "--api", "v1")
+    assert ended.code == 0, ended.err
+    assert ended.json["rows"]["submitted"] == 3
+    assert on_accounts(tenant) == {
+        (world.several.id, first.native_identity): 1,
+        (world.several.id, second.native_identity): 1,
+        (world.single.id, ""): 1,
+    }
+    again = submit(program, tenant, write_rows(tmp_path / "b.csv", rows[:2]), "--api", "v1")
+    assert again.json["rows"]["already_submitted"] == 2
+    unnamed = submit(program, tenant, write_rows(tmp_path / "c.csv", [world.row(world.several)]), "--api", "v1")
+    assert unnamed.json["rows"]["already_submitted"] == 1, "it may be about any of the accounts"
+    assert sum(on_accounts(tenant).values()) == 3
+
+
+@pytest.mark.parametrize("account", ["", "somebody else's"])
+def test_a_row_that_names_none_of_several_accounts_is_rejected_with_the_candidates(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, account: str
+) -> None:
+    world = World(tenant)
+    rows = [world.row(world.several, account), world.row(world.single)]
+    ended = submit(program, tenant, write_rows(tmp_path / "a.csv", rows), "--api", "v1", "--out", str(tmp_path / "out"))
+    assert (ended.code, ended.json["rows"]["rejected"], ended.json["rows"]["submitted"]) == (3, 1, 1)
+    assert [person for _, person, *_ in accepted(tenant)] == [world.single.id]
+    (rejected,) = read_rows(tmp_path / "out" / "rejected.csv")
+    assert rejected["_rule"] == "account_found"
+    assert all(one.name in rejected["_message"] for one in world.accounts)
+
+
+def test_access_is_revoked_on_the_named_account_only(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+    world = World(tenant)
+    for account in world.accounts:
+        tenant.tenant.hold(world.several.id, ItemType.ENTITLEMENT, world.item.id, account=account.native_identity)
+    path = write_rows(tmp_path / "a.csv", [world.row(world.several, world.accounts[1].name, operation="REVOKE")])
+    ended = submit(program, tenant, path, "--api", "v1")
+    assert ended.code == 0, ended.err
+    assert on_accounts(tenant) == {(world.several.id, world.accounts[1].native_identity): 1}
+
+
+def test_a_version_that_cannot_name_an_account_says_which_can(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    path = write_rows(tmp_path / "a.csv", [world.row(world.several, world.accounts[0].name)])
+    ended = submit(program, tenant, path, "--api", "v2026", "--out", str(tmp_path / "out"))
+    assert ended.code == 3
+    assert "--api v1" in read_rows(tmp_path / "out" / "rejected.csv")[0]["_message"]
+    assert accepted(tenant) == {}
+
+
+def test_an_interrupted_run_continues_with_the_accounts_that_it_was_planned_with(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    path = write_rows(tmp_path / "a.csv", [world.row(world.several, world.accounts[1].name)])
+    tenant.tenant.known.change_person(world.several.id, accounts=world.accounts)
+    first = submit(program, tenant, path, "--api", "v1")
+    assert first.code == 0, first.err
+    # Whatever the account is called by now.
+    tenant.tenant.known.change_person(world.several.id, accounts=world.accounts[:1])
+    again = submit(program, tenant, path, "--api", "v1")
+    assert again.code == 0, again.err
+    assert on_accounts(tenant) == {(world.several.id, world.accounts[1].native_identity): 1}

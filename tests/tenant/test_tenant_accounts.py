@@ -1,0 +1,104 @@
+"""Which accounts a person has for an item, as the tenant says; what can't be read is left out, and nothing guessed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch.api.dialects import DIALECTS, ItemType
+from batch.names.accounts import Account, ItemAccounts, SourceAccounts
+from batch.tenant.accounts import AccountChoices
+from batch.tenant.reading import ForbiddenError, RefusedError
+from tests.tenant.open_calls import Reply, with_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from batch.status.in_progress import Item
+
+PROFILE: Item = ("ACCESS_PROFILE", "P-1")
+
+
+def account(**fields: Any) -> dict[str, Any]:
+    return {"type": "ACCOUNT", "nativeIdentity": "CN=Anna", "name": "anna", "id": "a1", "uuid": None, **fields}
+
+
+def answer(*accounts: Any, item: str = "p1", **fields: Any) -> dict[str, Any]:
+    source = {"type": "SOURCE", "id": "s1", "name": "AD", "accounts": list(accounts)}
+    asked = {"type": "ACCESS_PROFILE", "id": item, "accountsSelectionBlocked": False, "sources": [source], **fields}
+    return {"identities": [{"id": "AN-NA", "requestedItems": [asked]}, {"id": "bob", "requestedItems": [asked]}]}
+
+
+def offered(document: Any, status: int = 200) -> tuple[Mapping[Item, ItemAccounts], list[httpx.Request]]:
+    requests: list[httpx.Request] = []
+
+    def endpoint(request: httpx.Request) -> Reply:
+        requests.append(request)
+        return (status, document, {})
+
+    found = with_reader(endpoint, lambda reader: AccountChoices(reader, DIALECTS["v1"]).of("anna", [PROFILE]))
+    return found, requests
+
+
+def test_one_call_tells_a_persons_accounts_for_several_items() -> None:
+    second = account(nativeIdentity="CN=Adm", name="adm", id="a2", uuid="{2}")
+    found, (request,) = offered(answer(account(), second))
+    accounts = (
+        Account(native="CN=Anna", name="anna", id="a1"),
+        Account(native="CN=Adm", name="adm", id="a2", uuid="{2}"),
+    )
+    assert found == {PROFILE: ItemAccounts(sources=(SourceAccounts(id="s1", name="AD", accounts=accounts),))}
+    assert (request.method, request.url.path) == ("POST", "/access-requests/v1/accounts-selection")
+    assert request.headers["X-SailPoint-Experimental"] == "true"
+    assert json.loads(request.content) == {
+        "requestType": "GRANT_ACCESS",
+        "requestedFor": ["anna"],
+        "requestedItems": [{"type": "ACCESS_PROFILE", "id": "P-1"}],
+    }
+
+
+def test_why_nobody_may_choose_is_told() -> None:
+    found, _ = offered(answer(account(), accountsSelectionBlocked=True, accountsSelectionBlockedReason="ASSIGNED"))
+    assert found[PROFILE].blocked == "ASSIGNED"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        answer(account(), "odd"),
+        answer(account(), account(nativeIdentity=None)),
+        answer(account(), account(nativeIdentity="line\nbreak")),
+        answer(account(), sources=None),
+        answer(account(), item="p2"),
+        {"identities": None},
+        {},
+    ],
+)
+def test_what_cannot_be_read_in_full_is_left_out(document: Any) -> None:
+    assert offered(document)[0] == {}
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, ForbiddenError), (404, ForbiddenError), (400, RefusedError)])
+def test_a_refusal_is_told(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        offered({"detailCode": "x", "trackingId": "t", "messages": [{"text": "No."}]}, status)
+
+
+def test_the_sources_of_items_are_asked_for_by_their_ids() -> None:
+    requests: list[httpx.Request] = []
+
+    def endpoint(request: httpx.Request) -> Reply:
+        requests.append(request)
+        return (200, [{"id": "e-1", "source": {"id": "S-1"}}, {"id": "e2", "source": None}, "odd"], {})
+
+    found = with_reader(
+        endpoint,
+        lambda reader: AccountChoices(reader, DIALECTS["v1"]).sources(ItemType.ENTITLEMENT, ["E1", "e2", "e3"]),
+    )
+    assert found == {"E1": "s1"}
+    assert requests[0].url.path == "/entitlements/v1"
+    assert requests[0].url.params["filters"] == 'id in ("E1", "e2", "e3")'
