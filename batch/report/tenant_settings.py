@@ -160,7 +160,7 @@ def _approvals(ahead: ApprovalsAhead, config: AccessRequestConfig) -> Iterator[s
     if ahead.unneeded:
         parts.append(f"{count(ahead.unneeded, 'change')} without approval")
     yield (
-        f"Approvals: {'; '.join(parts)}. Packing makes fewer requests, and not fewer approvals; which of them send "
+        f"Approvals: {'; '.join(parts)}. Packing saves requests, not approvals. Which of them send an "
         "e-mail depends on the tenant's templates."
     )
     if ahead.by_requester:

@@ -125,10 +125,7 @@ def test_without_a_waiting_trigger_no_rate_is_proposed() -> None:
     assert "trigger" not in told()
 
 
-END = (
-    "Packing makes fewer requests, and not fewer approvals; which of them send e-mail depends on the tenant's "
-    "templates."
-)
+END = "Packing saves requests, not approvals. Which of them send an e-mail depends on the tenant's templates."
 FREE = "without approval"
 STEPS = "in as many steps as the tenant has set for the item, if any"
 
