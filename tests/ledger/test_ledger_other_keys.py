@@ -221,7 +221,7 @@ def taken_over_elsewhere(ledger: Ledger, path: Place) -> Run:
 
 def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_away(ledger: Ledger, path: Place) -> None:
     run = taken_over_elsewhere(ledger, path)
-    changes = {1: [("i1", "ROLE", "r1"), ("i2", "ROLE", "r1")]}
+    changes = {1: [("i1", "ROLE", "r1", ""), ("i2", "ROLE", "r1", "")]}
     assert ledger.plans.mistrust(run, changes, ME, NOW, planned=[2])[0] == 1
     assert states(path) == {1: "UNCONFIRMED", 2: "SPLIT"}
     assert ledger.verify() == ()
@@ -260,7 +260,7 @@ def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_
 def test_a_replaced_request_is_not_doubted_again_for_some_of_its_changes(ledger: Ledger, path: Place) -> None:
     run = taken_over_elsewhere(ledger, path)
     with pytest.raises(StoppedError, match="Some of its changes were submitted in another request since"):
-        ledger.plans.mistrust(run, {1: [("i1", "ROLE", "r1")]}, ME, NOW, planned=[2])
+        ledger.plans.mistrust(run, {1: [("i1", "ROLE", "r1", "")]}, ME, NOW, planned=[2])
     assert states(path) == {1: "SPLIT", 2: "PLANNED"}
 
 
@@ -275,7 +275,7 @@ def test_parts_of_a_request_that_was_doubted_again_and_divided_again_are_its_own
         elsewhere.runs.release(run, ME, NOW)
         for number, (digest, wanted) in enumerate((("one", "i1"), ("two", "i2")), start=1):
             if number == 2:
-                changes = {1: [("i1", "ROLE", "r1"), ("i2", "ROLE", "r1"), ("i3", "ROLE", "r1")]}
+                changes = {1: [("i1", "ROLE", "r1", ""), ("i2", "ROLE", "r1", ""), ("i3", "ROLE", "r1", "")]}
                 assert ledger.plans.mistrust(run, changes, ME, NOW, planned=[2, 3])[0] == 1
                 ledger.runs.hold(run, ME, NOW)
                 (doubt,) = ledger.requests.doubts(run)

@@ -83,7 +83,7 @@ def test_ids_and_texts_are_ordered_by_their_bytes_in_every_database(path: Path, 
     write(ledger, *([change(name, "r1")] for name in names))
     found = [name for (name,) in rows(path, "SELECT external_id FROM identity ORDER BY external_id")]
     assert found == sorted(names)
-    known = ledger.plans.known(TENANT, pl.DataFrame([("b", "ROLE", "r1")], list(KEY), orient="row"))
+    known = ledger.plans.known(TENANT, pl.DataFrame([("b", "ROLE", "r1", "")], list(KEY), orient="row"))
     assert sorted(known.changes.get_column("identity_id")) == ["b", "b"]
 
 

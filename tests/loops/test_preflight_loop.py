@@ -18,6 +18,7 @@ from batch.loops.precheck import Precheck, PrecheckScope
 from batch.loops.preflight import MOST_PEOPLE, Preflight, calls_for, meanwhile
 from batch.status.cheapest_list import ListChoice, calls_left, searches
 from batch.status.tenant_facts import ItemFacts, PersonFacts
+from batch.tenant.approvals import ApprovalList
 from batch.tenant.facts import IDS_PER_CALL, FactLists
 from batch.tenant.holdings import SearchIndex
 from batch.tenant.reading import ForbiddenError, RefusedError
@@ -206,6 +207,19 @@ class LargeTenant:
                 for n in range(offset, min(offset + PAGE_LIMIT, IN_PROGRESS))
             ]
             return 200, rows, {"X-Total-Count": str(IN_PROGRESS), "Date": "Thu, 26 Nov 2026 12:00:00 GMT"}
+        if name == "access-request-approvals":
+            offset = int(params["offset"])
+            rows = [
+                {
+                    "id": f"{n:032x}",
+                    "accessRequestId": f"9{n:031x}",
+                    "requestedFor": {"id": f"f{n:031x}"},
+                    "requestedObject": {"id": ITEMS["ROLE"][0], "type": "ROLE"},
+                    "requestType": "GRANT_ACCESS",
+                }
+                for n in range(offset, min(offset + PAGE_LIMIT, IN_PROGRESS))
+            ]
+            return 200, rows, {"X-Total-Count": str(IN_PROGRESS)}
         if name == "search":
             asked = re.findall(r'"([^"]*)"', json.loads(request.content)["query"]["query"])
             return 200, [{"id": one, "access": [], "accessCount": 0, "inactive": False} for one in asked], {}
@@ -224,6 +238,7 @@ def asked_everything(tenant: LargeTenant, memory: FakeMemory) -> tuple[int, int]
         usual: dict[str, Any] = {"memory": memory, "tenant": "https://tenant", "since": NOW, "clock": at(NOW)}
         precheck = Precheck(
             listing=StatusList(reader, dialect, clock=VIRTUAL.now),
+            approvals=ApprovalList(reader, dialect),
             holdings=SearchIndex(reader, dialect),
             administration=True,
             sees_all=True,

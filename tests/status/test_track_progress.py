@@ -33,8 +33,8 @@ SOON = timedelta(seconds=60)
 SCHEMA: dict[str, Any] = {
     "request": pl.Int64,
     **dict.fromkeys(
-        ("operation", "identity_id", "item_type", "item_id", "start_date", "remove_date", "accepted_at", "state",
-         "who", "said", "since", "access_request"),
+        ("operation", "identity_id", "item_type", "item_id", "account", "selection", "start_date", "remove_date",
+         "accepted_at", "state", "who", "said", "since", "access_request"),
         pl.String,
     ),
 }  # fmt: skip
@@ -44,7 +44,7 @@ def accepted(request: int, identity: str, item: str = "r1", **other: str) -> dic
     """An accepted change without a status, unless given."""
     return {
         "request": request, "operation": "GRANT", "identity_id": identity, "item_type": "ROLE", "item_id": item,
-        "accepted_at": BEGAN.isoformat(), **other,
+        "account": "", "selection": "", "accepted_at": BEGAN.isoformat(), **other,
     }  # fmt: skip
 
 
