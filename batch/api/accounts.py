@@ -16,7 +16,7 @@ ACCOUNT_SELECTION: Final = "accountSelection"
 """Field of a grant's item: the chosen account of each source. Only the nested form has it."""
 
 NATIVE_IDENTITY: Final = "nativeIdentity"
-"""Field of a revoke's item: the account of which an entitlement is revoked."""
+"""Field of a revoke's item: the account that loses an entitlement."""
 
 ASSIGNMENT_ID: Final = "assignmentId"
 """Field of a revoke's item: which of several assignments of a role is revoked."""

@@ -52,7 +52,7 @@ class Requester:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessRequestConfig:
-    """What the configuration of access requests says; None for what it does not say.
+    """The configuration of access requests. A field is None if the tenant does not send it.
 
     Attributes:
         for_anyone: Whether anybody may request for anybody.

@@ -2,9 +2,8 @@
 
 The key of a change is identity, item type and item id (in one tenant), and the account if the identity has several, see
 dedupe.overlap. Ids are compared without case and hyphens: `in_one_spelling` first gives each id one spelling, in which
-the ledger answers too. Dates make two changes of one key
-different; comments and metadata do not. Ambiguity is never guessed: all changes that contradict each other are set
-aside.
+the ledger answers too. Dates make two changes of one key different; comments and metadata do not. Ambiguity is never
+guessed: all changes that contradict each other are set aside.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class AccountLookup:
         return {name: person.crowded for name, person in found.items() if person.crowded}
 
     async def _sources(self, items: Collection[Item]) -> dict[Item, str]:
-        """The keys of the items' sources, as far as they are known: a role may have several."""
+        """The keys of the known sources of each item: a role may have several."""
         wanted = {_key(*item): item for item in items if item[0] != ItemType.ROLE}
         kept = self._memory.get(self._tenant, SOURCE, wanted, since=self._since)
         found = {wanted[key]: str(cached.value) for key, cached in kept.items()}

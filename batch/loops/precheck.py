@@ -42,7 +42,7 @@ IN_PROGRESS: Final = "in progress"
 
 BOTH_LISTS: Final = "the status list and pending approvals"
 STATUS_LIST: Final = "the status list"
-"""Which lists a cached answer about what is in progress rests on."""
+"""The lists behind a cached answer about what is in progress."""
 
 MOST_PROVEN: Final = 100
 """For so many people, we find out whether they may have got irrevocable access anew since the index was made."""
@@ -356,9 +356,9 @@ class Precheck:
 
 
 def _worth_proving(revokes: Mapping[str, Collection[Item]], indexed: Mapping[str, IndexedPerson]) -> list[str]:
-    """The people of whom a role or access profile is to be revoked that no request can revoke, by the index.
+    """The people who, by the index, hold a role or access profile that is to be revoked and that no request can revoke.
 
-    None if they are too many: proving that they have got nothing since takes a call for each.
+    Nobody if they are too many: to prove that they have got nothing since takes a call for each.
     """
     found = [
         person

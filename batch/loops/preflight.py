@@ -33,10 +33,10 @@ _Fact = TypeVar("_Fact", ItemFacts, PersonFacts)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What the tenant has said.
+    """The tenant's answers.
 
     Attributes:
-        items: By type and id; what it does not answer is missing.
+        items: By type and id; an item without an answer is missing.
         people: By id.
     """
 

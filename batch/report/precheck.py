@@ -165,7 +165,7 @@ def describe_no_accounts(closed: str, dialect: Dialect) -> list[str]:
         return []
     scope = dialect.accounts_selection_scopes[0]
     notice = (
-        f"Could not ask which accounts people have ({closed}): where there are several, the tenant chooses. A token "
-        f"with the scope {scope} can ask."
+        f"Could not ask which accounts people have ({closed}). If somebody has several, the tenant chooses one. A "
+        f"token with the scope {scope} can ask."
     )
     return [notice]

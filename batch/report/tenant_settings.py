@@ -114,7 +114,7 @@ def _who(requester: Requester) -> str:
 
 
 def _allowed(config: AccessRequestConfig) -> list[str]:
-    """What a configuration allows and demands, as sentences; nothing about what it does not say."""
+    """What a configuration allows and demands, as sentences. A field that the tenant does not send has none."""
     sentences = []
     if config.for_anyone:
         sentences.append("Everybody may request for themselves and for others.")

@@ -91,9 +91,9 @@ def describe_track(tracked: TrackSummary, *, looked: bool = False) -> Iterator[s
 def describe_unnamed_approvers(dialect: Dialect, why: str) -> str:
     """That the tenant does not show its pending approvals, why, and what the token may lack."""
     return (
-        f"Whom changes wait for is told by the status list alone, without who forwarded it: the tenant does not show "
-        f"its pending approvals ({why}). That takes a user with {ADMIN_LEVEL} and the scope "
-        f"{dialect.pending_approvals_scopes[0]}."
+        f"The tenant does not show its pending approvals ({why}), so approvers are those of the status list, which "
+        f"does not tell who forwarded an approval. A user with {ADMIN_LEVEL} and the scope "
+        f"{dialect.pending_approvals_scopes[0]} can see them."
     )
 
 

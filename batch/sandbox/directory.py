@@ -198,7 +198,7 @@ EMPTY: Final = Directory(people=(), sources=(), items=(), held=())
 
 
 class Known:
-    """The ids that exist, and what is known of them. The rules of people and items may change at any time.
+    """The people and items that exist. The rules of people and items may change at any time.
 
     Args:
         directory: The people and items that have names.

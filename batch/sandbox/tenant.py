@@ -372,7 +372,7 @@ def _tracking_entries(tracked: dict[str, list[StatusRow]]) -> list[dict[str, obj
 
 
 def _held_before(arrival: Arrival) -> Holding | None:
-    """How the item is held already, on the same account or on one that is not known."""
+    """The holding that the change would repeat, on the same account or on an unknown one; None without one."""
     change = arrival.change
     key = (change.item_type, change.item_id)
     if not change.account:

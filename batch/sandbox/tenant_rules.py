@@ -1,4 +1,4 @@
-"""The rules of a request that depend on the tenant: on people, items, their accounts, and on what is held already.
+"""The rules of a request that depend on the tenant's data: people, items, accounts and what people hold.
 
 Sources: the operation `createAccessRequest` of the vendor's documents says which requests are refused (access that a
 role or a lifecycle state gives can't be revoked; a revoke's end must be earlier than the present one), and reports from

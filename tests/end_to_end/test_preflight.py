@@ -123,6 +123,17 @@ def test_strict_rejects_what_the_tenant_may_refuse_and_ignore_silences_a_rule(pr
     assert "person_inactive" not in ended.err
 
 
+def test_the_command_that_is_proposed_after_strict_rejects_the_same_rows(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(0, 1)])
+    with running_sandbox(SETTINGS) as sandbox:
+        words = ("submit", path, "--yes", "--strict")
+        first = program(*words, env=environment(sandbox))
+        rejected = tmp_path / "a.results" / "rejected.csv"
+        assert f"Correct the rejected rows, then: access-batch submit {rejected} --strict\n" in first.out + first.err
+        assert program("submit", rejected, "--yes", "--strict", env=environment(sandbox)).code == 3
+        assert sandbox.tenant.audit.posts == 0
+
+
 def test_a_row_of_which_one_item_is_rejected_comes_back_with_that_item(program: Program, tmp_path: Path) -> None:
     row = grant(0, 0)
     row["item_id"] = f"{item(0)}|{item(99)}|{item(1)}"
