@@ -1,4 +1,4 @@
-"""Settings: one frozen value merged from flags, environment and config file, in that order.
+"""The settings and their sources.
 
 The fields of `Settings` declare the command line's options, each in one place: a field says the option's name, type,
 limits and default, and its `Option` says the rest. Every field can be set by a flag (`--rate`), a variable
@@ -7,25 +7,19 @@ limits and default, and its `Option` says the rest. Every field can be set by a 
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from batch.api.dialects import Rate, dialect_named
 from batch.api.tenant_outcome import TenantOutcome
-from batch.errors import SettingsError
-from batch.files import read_small
-from batch.folders import HAS_MODES, check_way
 from batch.model import CheckTenant, Effort, IdentityBy
-from batch.setting_values import (
+from batch.settings.option import Option, options_of
+from batch.settings.values import (
     read_one_or_several,
     read_rate,
     read_resubmit,
@@ -33,7 +27,6 @@ from batch.setting_values import (
     read_size,
     read_tenant_rules,
 )
-from batch.text import has_password
 
 if TYPE_CHECKING:
     from batch.api.dialects import Dialect
@@ -42,8 +35,6 @@ OutFormat: TypeAlias = Literal["csv", "xlsx"]
 """The forms of result files."""
 
 APPLICATION: Final = "access-batch"
-_OURS: Final = "ACCESS_BATCH_"
-_VENDORS: Final = "SAIL_"
 
 
 class Credentials(BaseModel):
@@ -60,27 +51,6 @@ class Credentials(BaseModel):
     client_id: str
     client_secret: SecretStr
     source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """How help shows an option.
-
-    Attributes:
-        help: A sentence.
-        metavar: The name of its value; empty for a flag.
-        short: Its one-letter form, such as `-y`.
-        default: The default in words, if the field's own default does not say it.
-        vendor: Whether the vendor's variable `SAIL_NAME` sets it too; ours has precedence.
-        consents: Whether it consents: then neither a variable nor the config file can give it.
-    """
-
-    help: str
-    metavar: str = ""
-    short: str = ""
-    default: str = ""
-    vendor: bool = False
-    consents: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -247,122 +217,5 @@ class Settings(BaseModel):
         return self
 
 
-def options_of(model: type[BaseModel]) -> dict[str, tuple[Option, Any]]:
-    """The options that a model's fields declare: each with its default."""
-    return {
-        name: (option, declared.default)
-        for name, declared in model.model_fields.items()
-        for option in declared.metadata
-        if isinstance(option, Option)
-    }
-
-
 CONSENTS: Final = frozenset(name for name, (option, _) in options_of(Settings).items() if option.consents)
 """The options that consent: only a command's own flag gives them."""
-
-
-def load(
-    flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None, command: str = APPLICATION
-) -> Settings:
-    """Merges the settings.
-
-    Args:
-        flags: Options of the command line; None stands for not given.
-        profile: Its table `[profile.NAME]` is laid over the top level; without one, it may be one of the vendor's CLI.
-        config_file: Its usual place if None.
-        command: The command at hand, as it is typed.
-
-    Raises:
-        SettingsError: A value is wrong, or the file is.
-    """
-    given = {name: value for name, value in flags.items() if value is not None}
-    if empty := [name for name, value in given.items() if value == ""]:
-        raise SettingsError(
-            f"--{empty[0].replace('_', '-')} is empty.", next_step="Nothing was sent. Give it a value, or leave it out."
-        )
-    path = config_file or platformdirs.user_config_path(APPLICATION) / "config.toml"
-    top, profiles = _read_config(path, profile)
-    table = profiles.get(profile) if profile else None
-    variables = _variables()
-    try:
-        settings = Settings(**{**top, **(table or {}), **{name: one[1] for name, one in variables.items()}, **given})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = str(first["loc"][0])
-        where = f"See `{command} --help`." if name in given else f"Correct it in {variables.get(name, [path])[0]}."
-        raise SettingsError(
-            f"--{name.replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}.", next_step=where
-        ) from None
-    dialect_named(settings.api)
-    return settings.given_in(
-        SettingSources(
-            profile=profile,
-            config_file=path,
-            flags=frozenset(given),
-            environment={name: variable for name, (variable, _) in variables.items()},
-            table=table,
-            top=top,
-            profiles=profiles,
-        )
-    )
-
-
-def _variables() -> dict[str, tuple[str, str]]:
-    """Each field that the environment gives, with its variable and value. An empty variable counts as not set."""
-    present = {name.upper(): value for name, value in os.environ.items() if value}
-    options = options_of(Settings)
-    found = {}
-    for name in Settings.model_fields:
-        option = options[name][0] if name in options else None
-        if name == "production" or (option is not None and option.consents):
-            continue
-        vendors = option is None or option.vendor
-        for variable in (f"{_OURS}{name}".upper(), *([f"{_VENDORS}{name}".upper()] if vendors else [])):
-            if variable in present:
-                found[name] = (variable, present[variable])
-                break
-    return found
-
-
-def _read_config(path: Path, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The file's top level and its profiles, of which only the named one is checked."""
-    read = read_small(path, ours=True)
-    try:
-        document = tomllib.loads(read.text) if read is not None else {}
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(
-            f"The config file {path} can't be read: {error}.", next_step="Correct or remove it."
-        ) from error
-    if read is not None:
-        check_way(path.parent, "")
-    if read is not None and HAS_MODES and read.status.st_mode & stat.S_IWOTH:
-        raise SettingsError(
-            f"Everybody can write to the config file {path}, and decide what is sent where.",
-            next_step=f"Nothing was sent. Check its content, then run: chmod o-w {shlex.quote(str(path))}",
-        )
-    profiles = document.pop("profile", {})
-    if not isinstance(profiles, dict) or (profile in profiles and not isinstance(profiles[profile], dict)):
-        raise SettingsError(
-            f"The profile {profile!r} in {path} is not a table.",
-            next_step=f"Add a table [profile.{profile or 'NAME'}].",
-        )
-    for part in (document, profiles.get(profile) or {} if profile else {}):
-        if has_password(str(part.get("ledger", ""))):
-            then = "Take it out: the variable PGPASSWORD, ~/.pgpass or a service file can hold it."
-            raise SettingsError(f"The config file {path} holds the ledger's password.", next_step=then)
-        if "client_secret" in part:
-            raise SettingsError(
-                f"The config file {path} holds a client_secret.",
-                next_step="Store it with `access-batch login`, or name a file that holds it: client_secret_file.",
-            )
-        if consent := sorted(set(part) & CONSENTS):
-            raise SettingsError(
-                f"The config file {path} holds {consent[0]}: only the flag --{consent[0]} of a command consents, "
-                "so that nothing is sent unasked later.",
-                next_step=f"Nothing was sent. Remove it, and add --{consent[0]} to the commands that should not ask.",
-            )
-        if unknown := sorted(set(part) - set(Settings.model_fields)):
-            raise SettingsError(
-                f"The config file {path} has unknown entries: {', '.join(unknown)}.", next_step="Remove them."
-            )
-    return document, profiles
