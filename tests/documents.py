@@ -43,6 +43,9 @@ _STEADY: Final = (
 )
 """The parts of a screen that every call has anew, and what the README shows."""
 
+_LEFT_OUT: Final = ("A new ledger was created", "Asking the tenant")
+"""How lines begin that the README does not show: they come only the first time, or with the rate."""
+
 _RUN_IDS: Final = ("74ba1e2763da",)
 """The runs of the README, in the order in which they appear."""
 
@@ -90,7 +93,7 @@ def with_new_screens(run: Callable[[list[str]], str]) -> str:
             shown = shown.replace(own, steady)
         for pattern, steady in _STEADY:
             shown = re.sub(pattern, steady, shown)
-        lines = [line for line in shown.splitlines() if not line.startswith("A new ledger was created")]
+        lines = [line for line in shown.splitlines() if not line.startswith(_LEFT_OUT)]
         return "\n".join([*_cut(lines, before.splitlines()), ""])
 
     readme = _SCREEN.sub(lambda found: f"$ access-batch {found[1]}\n{screen(found[1].split(), found[2])}", README)

@@ -174,6 +174,11 @@ class Paths:
     accounts_selection: str
     role_assignments: str
 
+    @property
+    def entitlement_config(self) -> str:
+        """Path of `GET …/entitlements/{entitlement}/entitlement-request-config`."""
+        return f"{self.entitlements}/{{entitlement}}/entitlement-request-config"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:

@@ -39,7 +39,7 @@ from batch.report.tenant_settings import describe_settings, describe_unshown
 from batch.states import UNSENT, VOID
 from batch.status.approvals_ahead import approvals_ahead
 from batch.status.cheapest_list import is_expensive
-from batch.status.findings import items_to_ask
+from batch.status.findings import entitlements_to_ask, items_to_ask
 from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
 from batch.text import without_password
 
@@ -279,7 +279,9 @@ class CommandPrecheck:
             preflight = self.preflight.of(
                 session.tenant.reader, ledger, self._sessions.access.tenant, since=self._since, sees_all=sees_all
             )
-            scope = replace(scope, calls_besides=preflight.calls_needed(items_to_ask(fresh)))
+            scope = replace(
+                scope, calls_besides=preflight.calls_needed(items_to_ask(fresh), entitlements_to_ask(fresh))
+            )
             precheck = Precheck(
                 listing=session.tenant.statuses,
                 approvals=session.tenant.approvals,

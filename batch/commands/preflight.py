@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.dedupe.classify import TENANT_VERDICTS
-from batch.loops.preflight import MOST_PEOPLE, Asked, Preflight
-from batch.report.preflight import describe_unsought, describe_warnings
+from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Asked, Preflight
+from batch.report.preflight import describe_unconfigured, describe_unsought, describe_warnings
 from batch.status.findings import (
     TenantFacts,
     Warned,
+    entitlements_to_ask,
     findings,
     items_to_ask,
     people_to_ask,
@@ -88,10 +89,13 @@ class CommandPreflight:
         Raises:
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
-        people = people_to_ask(fresh, tenant_view.people)
-        self._screen.say(*describe_unsought(len(people), MOST_PEOPLE))
+        people, entitlements = people_to_ask(fresh, tenant_view.people), entitlements_to_ask(fresh)
+        self._screen.say(
+            *describe_unsought(len(people), MOST_PEOPLE),
+            *describe_unconfigured(len(entitlements), MOST_CONFIGURATIONS),
+        )
         try:
-            self._asked = await preflight.ask(items_to_ask(fresh), people)
+            self._asked = await preflight.ask(items_to_ask(fresh), people, entitlements)
         finally:
             self.calls += preflight.calls
         self._tenant_view = tenant_view

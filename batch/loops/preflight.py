@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from batch.api.dialects import ItemType
-from batch.status.tenant_facts import ItemFacts, PersonFacts
+from batch.loops.approvals import together
+from batch.status.tenant_facts import CONFIGURATIONS, PEOPLE, ItemFacts, PersonFacts
 from batch.tenant.facts import IDS_PER_CALL
 from batch.tenant.reading import RefusedError
 
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     from batch.status.in_progress import Item
     from batch.tenant.facts import Facts
 
-PEOPLE: Final = "PEOPLE"
-"""In place of a type of item: identities."""
-
 MOST_PEOPLE: Final = 980
 """Most people whom the search index does not show that are looked for in the list of identities."""
+
+MOST_CONFIGURATIONS: Final = 200
+"""Most entitlements whose own configuration is asked for."""
+
+_AT_ONCE: Final = 10
+_FRUITLESS: Final = 2 * _AT_ONCE
+"""If so many entitlements have no configuration, and none has one, we ask no further."""
 
 _Fact = TypeVar("_Fact", ItemFacts, PersonFacts)
 
@@ -56,7 +61,7 @@ class Preflight:
 
     Attributes:
         oldest: Time of the oldest answer that the result uses; None if nothing was asked.
-        closed: The types of items, or PEOPLE, whose list the tenant does not show, and why.
+        closed: The types of items, or PEOPLE or CONFIGURATIONS, that the tenant does not show, and why.
     """
 
     def __init__(self, *, facts: Facts, memory: AnswerCache, tenant: str, since: datetime, clock: Clock) -> None:
@@ -73,19 +78,24 @@ class Preflight:
         """Calls made so far."""
         return self._facts.calls
 
-    def calls_needed(self, items: Mapping[str, Sequence[str]]) -> int:
-        """How many calls it takes to ask about items, by type."""
-        return sum(
-            calls_for(len(ids) - len(self._memory.get(self._tenant, _kind(item_type), ids, since=self._since)))
-            for item_type, ids in items.items()
+    def calls_needed(self, items: Mapping[str, Sequence[str]], entitlements: Sequence[str] = ()) -> int:
+        """How many calls it takes at most to ask about items, by type, and for the configurations of entitlements."""
+        return sum(calls_for(self._unknown(item_type, ids)) for item_type, ids in items.items()) + self._unknown(
+            CONFIGURATIONS, entitlements[:MOST_CONFIGURATIONS]
         )
 
-    async def ask(self, items: Mapping[str, Sequence[str]], people: Sequence[str]) -> Asked:
+    def _unknown(self, subject: str, ids: Sequence[str]) -> int:
+        return len(ids) - len(self._memory.get(self._tenant, _kind(subject), ids, since=self._since))
+
+    async def ask(
+        self, items: Mapping[str, Sequence[str]], people: Sequence[str], entitlements: Sequence[str] = ()
+    ) -> Asked:
         """Ask the tenant.
 
         Args:
             items: Ids of items by type.
             people: Ids of people whom the search index does not show; beyond MOST_PEOPLE, they stay unknown.
+            entitlements: Ids of items whose own configuration matters; beyond MOST_CONFIGURATIONS, it stays unknown.
 
         Raises:
             TenantLostError: The tenant can't be reached.
@@ -100,11 +110,45 @@ class Preflight:
 
             said = await self._asked(item_type, ids, ask_items, ItemFacts.from_list)
             found |= {(item_type, one): facts for one, facts in said.items()}
+        for entitlement, rules in (await self._configurations(entitlements[:MOST_CONFIGURATIONS], found)).items():
+            item = (ItemType.ENTITLEMENT.value, entitlement)
+            found[item] = found[item].with_rules(rules)
         wanted = people[:MOST_PEOPLE]
         return Asked(
             items=found,
             people=await self._asked(PEOPLE, wanted, self._facts.people, PersonFacts.from_list) if wanted else {},
         )
+
+    async def _configurations(
+        self, entitlements: Sequence[str], items: Mapping[Item, ItemFacts]
+    ) -> dict[str, ItemFacts]:
+        """The configurations of those entitlements that the tenant lists."""
+        listed = [one for one in entitlements if (shown := items.get((ItemType.ENTITLEMENT, one))) and shown.listed]
+        found = self._remembered(CONFIGURATIONS, listed, ItemFacts.from_list)
+        missing = [one for one in listed if one not in found]
+        for start in range(0, len(missing), _AT_ONCE):
+            if start >= _FRUITLESS and not found:
+                break
+            some = missing[start : start + _AT_ONCE]
+            at = self._clock.now()
+            try:
+                said = await together([self._facts.configuration(one) for one in some])
+            except RefusedError as error:
+                self.closed[CONFIGURATIONS] = str(error)
+                break
+            self._rests_on(at)
+            answered = {one: facts for one, facts in zip(some, said, strict=True) if facts is not None}
+            self._memory.put(
+                self._tenant, _kind(CONFIGURATIONS), {one: facts.as_list() for one, facts in answered.items()}, at=at
+            )
+            found |= answered
+        return found
+
+    def _remembered(self, subject: str, ids: Sequence[str], read: Callable[[Sequence[Any]], _Fact]) -> dict[str, _Fact]:
+        cached = self._memory.get(self._tenant, _kind(subject), ids, since=self._since)
+        for one in cached.values():
+            self._rests_on(one.at)
+        return {name: read(one.value) for name, one in cached.items()}
 
     async def _asked(
         self,
@@ -113,10 +157,7 @@ class Preflight:
         ask: Callable[[Sequence[str]], Awaitable[Mapping[str, _Fact]]],
         read: Callable[[Sequence[Any]], _Fact],
     ) -> dict[str, _Fact]:
-        cached = self._memory.get(self._tenant, _kind(subject), ids, since=self._since)
-        for one in cached.values():
-            self._rests_on(one.at)
-        found = {name: read(one.value) for name, one in cached.items()}
+        found = self._remembered(subject, ids, read)
         missing = [name for name in ids if name not in found]
         for start in range(0, len(missing), IDS_PER_CALL):
             at = self._clock.now()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType
 from batch.names.meaning import ITEM_WORDS
+from batch.status.tenant_facts import CONFIGURATIONS, PEOPLE
 from batch.text import count
 from batch.validate.tenant_rules import TENANT_RULES
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from batch.api.dialects import Dialect
     from batch.status.findings import Warned
 
+_WORDS: Final = {PEOPLE: "identities", CONFIGURATIONS: "single entitlements"}
 _LINES_SHOWN: Final = 5
 """Lines that a warning names; the JSON has all."""
 
@@ -49,6 +51,15 @@ def describe_unsought(people: int, most: int) -> Iterator[str]:
         )
 
 
+def describe_unconfigured(entitlements: int, most: int) -> Iterator[str]:
+    """That the configuration of each entitlement is not asked for, if there are too many."""
+    if entitlements > most:
+        yield (
+            f"The input grants {entitlements:,} entitlements. The tenant is asked for the request configuration of "
+            f"the {most:,} that are granted most often; the others may need an end date or a comment all the same."
+        )
+
+
 def describe_closed(dialect: Dialect, closed: Mapping[str, str]) -> Iterator[str]:
     """Which rules the tenant does not show, why, and which scopes the token lacks; nothing if it shows all.
 
@@ -63,8 +74,9 @@ def describe_closed(dialect: Dialect, closed: Mapping[str, str]) -> Iterator[str
         ItemType.ACCESS_PROFILE.value: dialect.access_profiles_scopes,
         ItemType.ENTITLEMENT.value: dialect.entitlements_scopes,
     }
-    words = [f"{ITEM_WORDS[ItemType(one)]}s" if one in scopes else "identities" for one in closed]
-    needed = [scopes.get(one, dialect.people_scopes)[0] for one in closed]
+    scopes |= {CONFIGURATIONS: dialect.entitlements_scopes, PEOPLE: dialect.people_scopes}
+    words = [_WORDS.get(one) or f"{ITEM_WORDS[ItemType(one)]}s" for one in closed]
+    needed = list(dict.fromkeys(scopes[one][0] for one in closed))
     yield (
         f"The tenant does not show the rules of {_listed(words)} ({'; '.join(dict.fromkeys(closed.values()))}): that "
         f"takes the {'scope' if len(needed) == 1 else 'scopes'} {_listed(needed)}."

@@ -25,6 +25,7 @@ HTML: Final = "text/html"
 _DETAIL_CODES: Final = {
     HTTPStatus.BAD_REQUEST: "400.1 Bad Request Content",
     HTTPStatus.FORBIDDEN: "403 Forbidden",
+    HTTPStatus.NOT_FOUND: "404 Not found",
     HTTPStatus.INTERNAL_SERVER_ERROR: "500.0 Internal Fault",
     HTTPStatus.SERVICE_UNAVAILABLE: "503.0 Service Unavailable",
 }

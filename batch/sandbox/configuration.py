@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch.api.dialects import Dialect
-    from batch.sandbox.item_rules import Approver, RequestRules
+    from batch.sandbox.item_rules import Approver, RequestRules, RevocationRules
 
 _OLD_SCHEMES: Final[Mapping[ApproverType, str]] = {
     ApproverType.ENTITLEMENT_OWNER: "entitlementOwner",
@@ -103,7 +103,10 @@ def configuration(config: RequestConfiguration, rules: RequestRules, dialect: Di
         "requestOnBehalfOfConfig": on_behalf,
     }
     if dialect.name in {"v2026", "v1"}:
-        written |= {"entitlementRequestConfig": _entitlements(rules, dialect), "govGroupVisibilityEnabled": False}
+        written |= {
+            "entitlementRequestConfig": entitlement_configuration(rules, dialect),
+            "govGroupVisibilityEnabled": False,
+        }
         if dialect.name == "v1":
             on_behalf |= {"allowRequestOnBehalfOfForMachineIdentity": True, "allowRequestForMachineByOwner": False}
             written |= {"machineIdentityAccessRequestEnabled": True}
@@ -118,7 +121,7 @@ def configuration(config: RequestConfiguration, rules: RequestRules, dialect: Di
         },
     }
     is_old = dialect.name in {"beta", "v3"}
-    entitlements = _old_entitlements(config, rules) if is_old else _entitlements(rules, dialect)
+    entitlements = _old_entitlements(config, rules) if is_old else entitlement_configuration(rules, dialect)
     return written | {"entitlementRequestConfig": entitlements}
 
 
@@ -131,8 +134,11 @@ def _old_entitlements(config: RequestConfiguration, rules: RequestRules) -> dict
     }
 
 
-def _entitlements(rules: RequestRules, dialect: Dialect) -> dict[str, object]:
-    revocation = approvers_of(PERMISSIVE_REVOCATION, owner=ApproverType.ENTITLEMENT_OWNER)
+def entitlement_configuration(
+    rules: RequestRules, dialect: Dialect, revocation_rules: RevocationRules = PERMISSIVE_REVOCATION
+) -> dict[str, object]:
+    """The request configuration of the tenant's entitlements, or of one, as later versions write it."""
+    revocation = approvers_of(revocation_rules, owner=ApproverType.ENTITLEMENT_OWNER)
     return {
         "accessRequestConfig": {
             "approvalSchemes": [step.as_json() for step in _steps(rules)],

@@ -82,6 +82,7 @@ class Gate:
         answer: Callable[[Request, Dialect], Awaitable[Answer]],
         *,
         as_user: bool = False,
+        scopes_of: str = "",
     ) -> Iterator[Route]:
         """The routes of one endpoint, in every API version that has it.
 
@@ -90,12 +91,15 @@ class Gate:
             method: `GET` or `POST`.
             answer: Answers an admitted call.
             as_user: Whether the token must belong to a user.
+            scopes_of: Another endpoint whose scopes it takes; empty for its own.
         """
         for path, dialect in endpoints(name):
 
             async def respond(request: Request, dialect: Dialect = dialect) -> Response:
                 self.tenant.audit.calls[name] += 1
-                refusal = await self.refusal(request, dialect, getattr(dialect, f"{name}_scopes"), as_user=as_user)
+                refusal = await self.refusal(
+                    request, dialect, getattr(dialect, f"{scopes_of or name}_scopes"), as_user=as_user
+                )
                 return response(refusal or await answer(request, dialect))
 
             yield Route(path, respond, methods=[method])

@@ -79,6 +79,7 @@ class ApiRoutes:
         yield from gate.routes("roles", "GET", self._listed(roles_endpoint(known)))
         yield from gate.routes("access_profiles", "GET", self._listed(access_profiles_endpoint(known)))
         yield from gate.routes("entitlements", "GET", self._listed(entitlements_endpoint(known)))
+        yield from gate.routes("entitlement_config", "GET", self._entitlement_config, scopes_of="entitlements")
 
     def _submit_endpoint(self, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         async def submit(request: Request) -> Response:
@@ -146,6 +147,10 @@ class ApiRoutes:
         rules = self._tenant.known.entitlement_rules
         written = configuration(self._settings.configuration, rules, dialect)
         return refusal or Answer(status=HTTPStatus.OK, body=written)
+
+    async def _entitlement_config(self, request: Request, dialect: Dialect) -> Answer:
+        written = self._tenant.entitlement_configuration(request.path_params["entitlement"], dialect)
+        return written or self._gate.problem(HTTPStatus.NOT_FOUND, "The entitlement was not found.")
 
     def _statuses(self, request: Request, rules: ListRules) -> Answer:
         visible = self._tenant.visible(self._gate.clock())

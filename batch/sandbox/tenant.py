@@ -15,7 +15,7 @@ from batch.sandbox.accounts_selection import role_assignments, selections
 from batch.sandbox.answers import Answer, BadQueryError, problem
 from batch.sandbox.audit import AcceptedChange, AcceptedRequest, AuditLog
 from batch.sandbox.cancelling import CancelId, rows_to_cancel, rows_to_cancel_in_bulk
-from batch.sandbox.configuration import RequestConfiguration
+from batch.sandbox.configuration import RequestConfiguration, entitlement_configuration
 from batch.sandbox.directory import APPROVER, Known
 from batch.sandbox.holdings import ALWAYS, Holding, Holdings
 from batch.sandbox.intake import Arrival, Intake
@@ -197,6 +197,16 @@ class SimulatedTenant:
     def role_assignments(self, identity: str, now: datetime, *, role: str = "") -> list[dict[str, object]]:
         """The assignments of an identity's roles as the API lists them; in full if one role is named."""
         return role_assignments(self.known, identity, self._holdings.by_account(identity, now), role=role)
+
+    def entitlement_configuration(self, entitlement: str, dialect: Dialect) -> Answer | None:
+        """The rules of one entitlement, its own or else the tenant's; None if there is no such entitlement."""
+        known = self.known
+        listed = known.directory.item_by_id.get(entitlement) or known.unlisted_of(ItemType.ENTITLEMENT)(entitlement)
+        if listed is None or listed.type is not ItemType.ENTITLEMENT:
+            return None
+        item = known.item(entitlement, ItemType.ENTITLEMENT)
+        written = entitlement_configuration(known.request_rules(item), dialect, item.revocation)
+        return Answer(status=HTTPStatus.OK, body=written)
 
     def held_as_searched(self, identity: str, now: datetime) -> Mapping[ItemKey, Holding]:
         """The access of an identity as the search shows it, with its lag."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import Operation
+from batch.api.dialects import ItemType, Operation
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.overlap import KEY
 from batch.model import RowClass
@@ -187,6 +187,15 @@ def items_to_ask(fresh: pl.DataFrame) -> dict[str, list[str]]:
     for item_type, item in items.rows():
         found.setdefault(item_type, []).append(item)
     return found
+
+
+def entitlements_to_ask(fresh: pl.DataFrame) -> list[str]:
+    """The entitlements that changes grant, whose own configuration matters: those of the most changes first."""
+    granted = fresh.filter(
+        (pl.col("operation") == Operation.GRANT.value) & (pl.col("item_type") == ItemType.ENTITLEMENT.value)
+    )
+    counted = granted.group_by("item_id").len().sort(["len", "item_id"], descending=[True, False])
+    return counted.get_column("item_id").to_list()
 
 
 def people_to_ask(fresh: pl.DataFrame, known: Mapping[str, PersonFacts]) -> list[str]:

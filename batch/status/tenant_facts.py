@@ -5,11 +5,18 @@ A field that the tenant does not send, or that we can't read, is None, and says 
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+PEOPLE: Final = "PEOPLE"
+"""In place of a type of item: identities."""
+
+CONFIGURATIONS: Final = "CONFIGURATIONS"
+"""In place of a type of item: the request configurations of entitlements, each of which takes a call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +50,11 @@ class ItemFacts:
     owner: str | None = None
     approvers: tuple[str, ...] | None = None
     revoke_approvers: tuple[str, ...] | None = None
+
+    def with_rules(self, rules: ItemFacts) -> ItemFacts:
+        """These facts, with what is known of other rules in place of them."""
+        known = {name: value for name in self.__slots__ if (value := getattr(rules, name)) is not None}
+        return replace(self, **known)
 
     def as_list(self) -> list[Any]:
         """The fields as a list, for JSON."""

@@ -1,8 +1,8 @@
 """What the tenant's lists say of access items and people, asked by id: many in one call, each answer complete.
 
-Source: `Role`, `AccessProfile`, `Entitlement` (with `RequestabilityForRole`, `Requestability` and
-`EntitlementAccessRequestConfig`) and `Identity` of the vendor's OpenAPI documents. A field that is missing, or that we
-do not understand, is unknown.
+Source: `Role`, `AccessProfile`, `Entitlement` (with `RequestabilityForRole` and `Requestability`), `Identity` and the
+operation `getEntitlementRequestConfig` (with `EntitlementAccessRequestConfig`) of the vendor's OpenAPI documents. A
+field that is missing, or that we do not understand, is unknown.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT, ROLES_PAGE_LIMIT, ItemType
 from batch.names.meaning import ITEM_WORDS
 from batch.status.tenant_facts import ItemFacts, PersonFacts, flag
 from batch.tenant.collection import TOO_LONG, all_rows
 from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
-from batch.tenant.reading import RefusedError, quoted
+from batch.tenant.paging import require_the_apis
+from batch.tenant.reading import ForbiddenError, RefusedError, quoted
 from batch.text import key_of, on_one_line
 
 if TYPE_CHECKING:
@@ -34,6 +36,11 @@ _ID_DIGITS: Final = 32
 _HOURS: Final = {"HOURS": 1, "DAYS": 24, "WEEKS": 7 * 24, "MONTHS": 31 * 24}
 _ALREADY_ANSWERED: Final = frozenset({404, TOO_LONG})
 _PUBLIC: Final = "/public-identities"
+_CONFIGURATION: Final = "request configuration of an entitlement"
+_FORBIDDEN: Final = 403
+_NONE_SHOWN: Final = frozenset({400, 404, TOO_LONG})
+_SETTLED: Final = frozenset({200, 404, TOO_LONG, 500})
+"""A server error about one entitlement must not stop the rest."""
 
 
 class Facts(Protocol):
@@ -53,6 +60,9 @@ class Facts(Protocol):
 
     async def people(self, ids: Sequence[str]) -> Mapping[str, PersonFacts]:
         """The same for identities."""
+
+    async def configuration(self, entitlement: str) -> ItemFacts | None:
+        """What an entitlement's own request configuration says; None if the tenant shows none. Errors as above."""
 
 
 class FactLists:
@@ -87,6 +97,17 @@ class FactLists:
         found = await self._rows(_PeopleById(self._caller), ids)
         missing = PersonFacts(listed=False, exists=False if self._sees_all else None)
         return {one: person_facts(found[one]) if one in found else missing for one in ids}
+
+    async def configuration(self, entitlement: str) -> ItemFacts | None:
+        """See Facts."""
+        path = self._caller.dialect.paths.entitlement_config.format(entitlement=quote(entitlement, safe=""))
+        reply = await self._caller.ask("GET", path, _CONFIGURATION, params={}, settling=_SETTLED)
+        require_the_apis(reply.answer, _CONFIGURATION)
+        if reply.answer.status in _NONE_SHOWN:
+            return None
+        if reply.refusal:
+            raise (ForbiddenError if reply.answer.status == _FORBIDDEN else RefusedError)(reply.refusal)
+        return item_facts(reply.document) if isinstance(reply.document, dict) else None
 
     async def _rows(self, question: _ById, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The rows of ids; what is not found is asked for again as other tools may spell it."""
@@ -161,7 +182,7 @@ class _PeopleById(_ById):
 
 
 def item_facts(row: Mapping[str, Any]) -> ItemFacts:
-    """What a row of a list of items says."""
+    """What a row of a list of items says, or the request configuration of an entitlement."""
     config = row.get("accessRequestConfig")
     rules: Mapping[str, Any] = config if isinstance(config, dict) else {}
     # Entitlements have a word of their own for it.

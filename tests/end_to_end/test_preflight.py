@@ -184,6 +184,19 @@ def test_the_second_run_asks_about_no_item_again(program: Program, tmp_path: Pat
         assert sandbox.tenant.audit.calls["roles"] == 1
 
 
+@pytest.mark.parametrize("api", ["beta", "v3", "v2026", "v1"])
+def test_an_entitlements_own_rules_are_warned_of(program: Program, tmp_path: Path, api: str) -> None:
+    rows = [grant(0, 1) | {"item_type": "ENTITLEMENT"}, grant(0, 0) | {"item_type": "ENTITLEMENT"}]
+    path = write_rows(tmp_path / "a.csv", rows)
+    with running_sandbox(SETTINGS) as sandbox:
+        ended = submit(program, sandbox, path, "--api", api)
+        assert accepted(sandbox) == once(map(pair_of, rows))
+        assert sandbox.tenant.audit.calls["entitlement_config"] == 2
+        submit(program, sandbox, write_rows(tmp_path / "b.csv", [rows[0] | {"identity_id": identity(1)}]), "--api", api)
+        assert sandbox.tenant.audit.calls["entitlement_config"] == 2
+    assert ended.json["warnings"] == [{"rule": "end_date_required", "file": str(path), "count": 1, "lines": [2]}]
+
+
 DOCUMENTED = (Rule.UNKNOWN_PERSON, Rule.UNKNOWN_ITEM, Rule.NOT_REVOCABLE)
 """What the vendor documents to be refused. This tenant does not even notice the rest."""
 

@@ -15,7 +15,7 @@ import pytest
 from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, PAGE_LIMIT
 from batch.loops.precheck import Precheck, PrecheckScope
-from batch.loops.preflight import MOST_PEOPLE, Preflight, calls_for, meanwhile
+from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Preflight, calls_for, meanwhile
 from batch.status.cheapest_list import ListChoice, calls_left, searches
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.tenant.approvals import ApprovalList
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SHOWN = ItemFacts(listed=True, exists=True)
 GONE = ItemFacts(listed=False, exists=False)
+NEEDS_AN_END = ItemFacts(listed=True, exists=True, end_date_required=True)
 
 
 class FakeFacts:
@@ -61,6 +62,10 @@ class FakeFacts:
         self._ask("PEOPLE", ids)
         return {one: PersonFacts(listed=not one.startswith("x")) for one in ids}
 
+    async def configuration(self, entitlement: str) -> ItemFacts | None:
+        self._ask("CONFIGURATIONS", [entitlement])
+        return None if entitlement.startswith("n") else NEEDS_AN_END
+
     def _ask(self, subject: str, ids: Sequence[str]) -> None:
         self.asked[subject] += 1
         self.portions.append(len(ids))
@@ -81,8 +86,10 @@ def preflight(
     )
 
 
-def ask(one: Preflight, items: Mapping[str, Sequence[str]], people: Sequence[str] = ()) -> Asked:
-    return asyncio.run(one.ask(items, people))
+def ask(
+    one: Preflight, items: Mapping[str, Sequence[str]], people: Sequence[str] = (), entitlements: Sequence[str] = ()
+) -> Asked:
+    return asyncio.run(one.ask(items, people, entitlements))
 
 
 def test_many_items_take_few_calls_which_are_known_before() -> None:
@@ -139,6 +146,63 @@ def test_a_file_of_another_tenants_people_does_not_ask_about_all_of_them() -> No
     assert len(said.people) == MOST_PEOPLE
 
 
+def test_entitlements_are_asked_for_their_own_configuration_and_not_again() -> None:
+    memory, items = FakeMemory(), {"ROLE": ["r1"], "ENTITLEMENT": ["e1", "e2", "x3", "n4"]}
+    wanted = ["x3", "n4", "e2"]
+    first = preflight(FakeFacts(), memory)
+    assert first.calls_needed(items, wanted) == 2 + 3
+    said = ask(first, items, entitlements=wanted)
+    assert said.items == {
+        ("ROLE", "r1"): SHOWN,
+        ("ENTITLEMENT", "e1"): SHOWN,
+        ("ENTITLEMENT", "e2"): NEEDS_AN_END,
+        # The tenant does not list it, so it is not asked for.
+        ("ENTITLEMENT", "x3"): GONE,
+        ("ENTITLEMENT", "n4"): SHOWN,
+    }
+    assert first.calls == 2 + 2
+    again = preflight(FakeFacts(), memory, later=299)
+    assert ask(again, items, entitlements=["e2"]).items["ENTITLEMENT", "e2"] == NEEDS_AN_END
+    assert again.oldest == NOW
+
+
+def test_at_most_so_many_entitlements_are_asked_for_their_configuration() -> None:
+    ids = [f"e{n:03}" for n in range(MOST_CONFIGURATIONS + 50)]
+    facts = FakeFacts()
+    one = preflight(facts)
+    assert one.calls_needed({}, ids) == MOST_CONFIGURATIONS == 200
+    said = ask(one, {"ENTITLEMENT": ids}, entitlements=ids)
+    assert facts.asked["CONFIGURATIONS"] == MOST_CONFIGURATIONS
+    assert [said.items["ENTITLEMENT", name] == NEEDS_AN_END for name in ids] == [True] * 200 + [False] * 50
+
+
+@pytest.mark.parametrize("error", [ForbiddenError, RefusedError])
+def test_configurations_that_the_tenant_refuses_are_left_out_with_one_reason(error: type[RefusedError]) -> None:
+    ids = [f"e{n}" for n in range(100)]
+    facts = FakeFacts({"CONFIGURATIONS": error})
+    one = preflight(facts)
+    said = ask(one, {"ENTITLEMENT": ids}, entitlements=ids)
+    assert said.items["ENTITLEMENT", "e1"] == SHOWN
+    assert one.closed == {"CONFIGURATIONS": "no configurations"}
+    assert facts.asked["CONFIGURATIONS"] <= 10
+
+
+def test_a_tenant_whose_entitlements_have_no_configuration_is_not_asked_for_all_of_them() -> None:
+    ids = [f"n{n}" for n in range(100)]
+    facts = FakeFacts()
+    one = preflight(facts)
+    ask(one, {"ENTITLEMENT": ids}, entitlements=ids)
+    assert facts.asked["CONFIGURATIONS"] == 20
+    assert one.closed == {}
+
+
+def test_a_list_of_entitlements_that_is_refused_is_reason_enough_not_to_ask_for_each() -> None:
+    facts = FakeFacts({"ENTITLEMENT": ForbiddenError})
+    one = preflight(facts)
+    ask(one, {"ENTITLEMENT": ["e1"]}, entitlements=["e1"])
+    assert (one.closed, facts.calls) == ({"ENTITLEMENT": "no entitlement"}, 1)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_how_far_the_questions_have_come_is_told_until_they_end(*, fails: bool) -> None:
     told: list[float] = []
@@ -160,7 +224,7 @@ def test_how_far_the_questions_have_come_is_told_until_they_end(*, fails: bool) 
     assert [round(moment - began) for moment in told] == [10, 20, 30]
 
 
-# 120,000 changes of 20,000 people and 300 items.
+# 120,000 changes of 20,000 people and 300 items, which may all be entitlements: no other kind takes more calls.
 
 PEOPLE = [f"{n:032x}" for n in range(20_000)]
 ITEMS = {
@@ -168,19 +232,20 @@ ITEMS = {
     "ACCESS_PROFILE": [f"b{n:031x}" for n in range(100)],
     "ENTITLEMENT": [f"c{n:031x}" for n in range(100)],
 }
+ENTITLEMENTS = {"ENTITLEMENT": [f"c{n:031x}" for n in range(300)]}
 IN_PROGRESS = 30_000
 
 
-def test_the_questions_about_a_large_input_are_planned_with_at_most_600_calls() -> None:
+@pytest.mark.parametrize(("items", "own"), [(ITEMS, 9 + 100), (ENTITLEMENTS, 7 + 200)])
+def test_the_questions_about_a_large_input_are_planned_with_at_most_600_calls(
+    items: dict[str, list[str]], own: int
+) -> None:
     pages = IN_PROGRESS / PAGE_LIMIT
-    planned = (
-        calls_left(ListChoice.EVERYBODY, len(PEOPLE), pages, seen=False)
-        + searches(len(PEOPLE))
-        + sum(calls_for(len(ids)) for ids in ITEMS.values())
-    )
-    assert planned == 121 + 80 + 9
-    # The other questions of a command may take as many again.
-    assert planned <= 600 / 2
+    planned = calls_left(ListChoice.EVERYBODY, len(PEOPLE), pages, seen=False) + searches(len(PEOPLE))
+    assert planned == 121 + 80
+    assert preflight(FakeFacts()).calls_needed(items, items["ENTITLEMENT"]) == own
+    # Pending approvals may take as many as the status list.
+    assert planned + pages + own <= 600
 
 
 class LargeTenant:
@@ -190,7 +255,7 @@ class LargeTenant:
         self.calls: Counter[str] = Counter()
 
     def answer(self, request: httpx.Request) -> Reply:
-        name = request.url.path.split("/")[1]
+        name = request.url.path.split("/")[-1 if request.url.path.endswith("-config") else 1]
         self.calls[name] += 1
         params = request.url.params
         if name == "access-request-status":
@@ -223,15 +288,17 @@ class LargeTenant:
         if name == "search":
             asked = re.findall(r'"([^"]*)"', json.loads(request.content)["query"]["query"])
             return 200, [{"id": one, "access": [], "accessCount": 0, "inactive": False} for one in asked], {}
+        if name == "entitlement-request-config":
+            return 200, {"accessRequestConfig": {"requireEndDate": True}}, {}
         asked = re.findall(r'"([^"]*)"', params["filters"])
         return 200, [{"id": one, "enabled": True} for one in asked], {"X-Total-Count": str(len(asked))}
 
 
-def asked_everything(tenant: LargeTenant, memory: FakeMemory) -> tuple[int, int]:
+def asked_everything(tenant: LargeTenant, memory: FakeMemory, items: dict[str, list[str]]) -> tuple[int, int]:
     """All questions about the large input: the calls that the precheck and the preflight count."""
     dialect = DIALECTS["v1"]
     scope = PrecheckScope(
-        people=PEOPLE, holders=PEOPLE, items=frozenset((kind, one) for kind, ids in ITEMS.items() for one in ids)
+        people=PEOPLE, holders=PEOPLE, items=frozenset((kind, one) for kind, ids in items.items() for one in ids)
     )
 
     async def use(reader: Reader) -> tuple[int, int]:
@@ -249,7 +316,8 @@ def asked_everything(tenant: LargeTenant, memory: FakeMemory) -> tuple[int, int]
         )
         flight = Preflight(facts=FactLists(reader, dialect, sees_all=True), **usual)
         tenant_view = await precheck.ask(scope)
-        said = await flight.ask(ITEMS, [one for one, facts in tenant_view.people.items() if not facts.listed])
+        unlisted = [one for one, facts in tenant_view.people.items() if not facts.listed]
+        said = await flight.ask(items, unlisted, items["ENTITLEMENT"])
         assert len(said.items) == 300
         assert len(tenant_view.people) == len(PEOPLE)
         return precheck.calls, flight.calls
@@ -257,10 +325,13 @@ def asked_everything(tenant: LargeTenant, memory: FakeMemory) -> tuple[int, int]
     return with_reader(tenant.answer, use)
 
 
-def test_the_questions_about_a_large_input_take_at_most_600_calls_and_none_the_second_time() -> None:
+@pytest.mark.parametrize(("items", "own"), [(ITEMS, 9 + 100), (ENTITLEMENTS, 7 + 200)])
+def test_the_questions_about_a_large_input_take_at_most_600_calls_and_none_the_second_time(
+    items: dict[str, list[str]], own: int
+) -> None:
     tenant, memory = LargeTenant(), FakeMemory()
-    precheck, flight = asked_everything(tenant, memory)
+    precheck, flight = asked_everything(tenant, memory, items)
     assert precheck + flight == tenant.calls.total() <= 600
-    assert flight == 9
+    assert flight == own
     assert tenant.calls["search"] == 80
-    assert asked_everything(tenant, memory) == (0, 0)
+    assert asked_everything(tenant, memory, items) == (0, 0)

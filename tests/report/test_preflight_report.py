@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batch.api.dialects import DIALECTS
-from batch.report.preflight import describe_closed, describe_unsought, describe_warnings
+from batch.report.preflight import describe_closed, describe_unconfigured, describe_unsought, describe_warnings
 from batch.status.findings import Warned
 from batch.validate.tenant_rules import TENANT_RULES
 
@@ -51,4 +51,21 @@ def test_one_notice_names_every_scope_that_the_token_lacks() -> None:
     assert line == (
         "The tenant does not show the rules of roles, entitlements and identities (no; never): that takes the scopes "
         "idn:role-unchecked:read, idn:entitlement:read and idn:identity:read."
+    )
+
+
+def test_entitlements_that_are_not_asked_for_their_configuration_are_told() -> None:
+    assert list(describe_unconfigured(200, 200)) == []
+    (line,) = describe_unconfigured(300, 200)
+    assert line == (
+        "The input grants 300 entitlements. The tenant is asked for the request configuration of the 200 that are "
+        "granted most often; the others may need an end date or a comment all the same."
+    )
+
+
+def test_a_notice_names_configurations_of_single_entitlements_and_each_scope_once() -> None:
+    (line,) = describe_closed(DIALECTS["v1"], {"ENTITLEMENT": "no", "CONFIGURATIONS": "not you"})
+    assert line == (
+        "The tenant does not show the rules of entitlements and single entitlements (no; not you): that takes the "
+        "scope idn:entitlement:read."
     )

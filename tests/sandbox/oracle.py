@@ -202,6 +202,25 @@ def _is_metadata(holder: dict[str, Any]) -> bool:
     return isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
 
 
+def entitlement_config(item: Item, api: str) -> dict[str, Any]:
+    """An entitlement's request configuration, whose owner alone approves."""
+    form = {"formDefinitionId": "form" if item.needs_form else None} if api == "v1" else {}
+    owner = [{"approverType": "ENTITLEMENT_OWNER", "approverId": None}]
+    longest = None if item.longest is None else {"value": item.longest[0], "timeUnit": item.longest[1]}
+    return {
+        "accessRequestConfig": {
+            **form,
+            "approvalSchemes": owner,
+            "requestCommentRequired": item.needs_comment,
+            "denialCommentRequired": False,
+            "reauthorizationRequired": item.needs_login,
+            "requireEndDate": item.needs_end,
+            "maxPermittedAccessDuration": longest,
+        },
+        "revocationRequestConfig": {"approvalSchemes": owner},
+    }
+
+
 def changes_of(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Each person with each item of a legal body."""
     nested = body.get("requestedForWithRequestedItems")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batch.api.dialects import DIALECTS, EXPERIMENTAL_HEADER
+from batch.api.dialects import DIALECTS, EXPERIMENTAL_HEADER, ItemType
 from batch.sandbox.configuration import RequestConfiguration, TriggerSubscription, configuration
 from batch.sandbox.item_rules import Approver, ApproverType, Duration, RequestRules
 from batch.sandbox.server import running_sandbox
@@ -80,6 +80,22 @@ def test_in_one_version_the_configuration_is_experimental() -> None:
             assert client.get(path).status_code == 200
             plain = client.get(path, headers={EXPERIMENTAL_HEADER: "false"})
             assert plain.status_code == (400 if dialect.name == "v2026" else 200)
+
+
+def test_each_entitlement_shows_its_own_rules_or_the_tenants() -> None:
+    settings = SandboxSettings(people=10, entitlement_rules=RequestRules(comments_required=True))
+    with running_sandbox(settings) as sandbox, client_of(sandbox) as client:
+        known = sandbox.tenant.known
+        own, other = known.directory.of_type(ItemType.ENTITLEMENT)[:2]
+        known.change_item(own.id, request=RequestRules(require_end_date=True))
+        (role, *_) = known.directory.of_type(ItemType.ROLE)
+        for dialect in DIALECTS.values():
+            path = dialect.paths.entitlement_config
+            rules = client.get(path.format(entitlement=own.id)).json()["accessRequestConfig"]
+            assert (rules["requireEndDate"], rules["requestCommentRequired"]) == (True, False)
+            rules = client.get(path.format(entitlement=other.id)).json()["accessRequestConfig"]
+            assert (rules["requireEndDate"], rules["requestCommentRequired"]) == (False, True)
+            assert client.get(path.format(entitlement=role.id)).status_code == 404
 
 
 def test_subscriptions_are_listed_and_filtered() -> None:

@@ -212,6 +212,20 @@ def test_the_sandbox_and_the_oracle_agree_on_2000_questions() -> None:
     assert outcomes[""] > 200
 
 
+def test_the_sandbox_shows_the_rules_of_each_entitlement_as_the_oracle_does() -> None:
+    compared = 0
+    for random, world, effects in interviews(17):
+        tenant, api = tenant_of(world, effects), random.choice(tuple(DIALECTS))
+        for item_id, item in world.items.items():
+            answer = tenant.entitlement_configuration(item_id, DIALECTS[api])
+            if item.type == "ENTITLEMENT":
+                assert answer is not None
+                assert answer.body == oracle.entitlement_config(item, api)
+                compared += 1
+        assert tenant.entitlement_configuration("ghost", DIALECTS[api]) is None
+    assert compared == 400
+
+
 @pytest.mark.parametrize("rule", Rule)
 def test_the_comparison_fails_if_one_rule_of_the_tenant_is_switched_off(rule: Rule) -> None:
     assert finds_disagreement({rule: Effect.IGNORED})

@@ -18,6 +18,7 @@ from batch.status.findings import (
     FINDINGS,
     TenantFacts,
     Warned,
+    entitlements_to_ask,
     findings,
     items_to_ask,
     people_to_ask,
@@ -240,3 +241,23 @@ def test_facts_of_items_survive_being_cached(facts: ItemFacts) -> None:
 def test_facts_of_people_survive_being_cached() -> None:
     facts = PersonFacts(listed=True, inactive=False, lifecycle="on leave")
     assert PersonFacts.from_list(facts.as_list()) == facts
+
+
+def test_the_entitlements_that_are_granted_most_often_are_asked_for_their_configuration_first() -> None:
+    often = {"item_type": "ENTITLEMENT", "item_id": "e2"}
+    wanted = changes(
+        {"item_type": "ENTITLEMENT", "item_id": "e1"},
+        *[often] * 2,
+        {"item_type": "ENTITLEMENT", "item_id": "e3", "operation": "REVOKE"},
+        {"item_type": "ENTITLEMENT", "item_id": "e0"},
+        {"item_type": "ROLE", "item_id": "r1"},
+    )
+    assert entitlements_to_ask(wanted) == ["e2", "e0", "e1"]
+
+
+def test_a_configuration_adds_to_what_the_list_says_and_takes_nothing_away() -> None:
+    listed = ItemFacts(listed=True, exists=True, requestable=False, owner="o1", comment_required=True)
+    rules = ItemFacts(listed=True, exists=True, end_date_required=True, comment_required=False)
+    assert listed.with_rules(rules) == ItemFacts(
+        listed=True, exists=True, requestable=False, owner="o1", end_date_required=True, comment_required=False
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from batch.tenant.reading import Reader
     from tests.tenant.virtual_time import Result
 
 SHOWN = ItemFacts(listed=True, exists=True)
@@ -186,3 +187,82 @@ def test_what_an_item_does_not_say_or_says_unclearly_stays_unknown(row: dict[str
 @pytest.mark.parametrize("row", [{}, {"lifecycleState": None}, {"lifecycleState": {"stateName": 7}}])
 def test_what_a_person_does_not_say_stays_unknown(row: dict[str, Any]) -> None:
     assert person_facts(row) == PersonFacts(listed=True, exists=True)
+
+
+class OneConfiguration:
+    """A tenant that answers each question for a configuration alike."""
+
+    def __init__(self, answer: Any, status: int = 200) -> None:
+        self.paths: list[str] = []
+        self._answer = answer
+        self._status = status
+
+    def answer(self, request: httpx.Request) -> Reply:
+        self.paths.append(request.url.raw_path.decode())
+        refusal = {"detailCode": "x", "trackingId": "y", "messages": [{"text": "no"}], "causes": []}
+        return self._status, self._answer if self._status == 200 else refusal, {}
+
+
+def configuration(tenant: OneConfiguration, *, api: str = "v1", of: str = ONE) -> ItemFacts | None:
+    async def ask(reader: Reader) -> ItemFacts | None:
+        return await FactLists(reader, DIALECTS[api], sees_all=True).configuration(of)
+
+    return with_reader(tenant.answer, ask)
+
+
+@pytest.mark.parametrize(
+    ("api", "path"),
+    [
+        ("beta", f"/beta/entitlements/{ONE}/entitlement-request-config"),
+        ("v3", f"/beta/entitlements/{ONE}/entitlement-request-config"),
+        ("v2024", f"/v2024/entitlements/{ONE}/entitlement-request-config"),
+        ("v1", f"/entitlements/v1/{ONE}/entitlement-request-config"),
+    ],
+)
+def test_an_entitlements_own_configuration_is_read_in_every_version(api: str, path: str) -> None:
+    tenant = OneConfiguration(
+        {
+            "accessRequestConfig": {
+                "approvalSchemes": [{"approverType": "ENTITLEMENT_OWNER", "approverId": None}],
+                "requestCommentRequired": True,
+                "denialCommentRequired": True,
+                "reauthorizationRequired": False,
+                "requireEndDate": True,
+                "maxPermittedAccessDuration": {"value": 5, "timeUnit": "DAYS"},
+            },
+            "revocationRequestConfig": {"approvalSchemes": []},
+        }
+    )
+    assert configuration(tenant, api=api) == ItemFacts(
+        listed=True,
+        exists=True,
+        end_date_required=True,
+        longest_hours=120,
+        comment_required=True,
+        reauthorization_required=False,
+        approvers=("ENTITLEMENT_OWNER",),
+        revoke_approvers=(),
+    )
+    assert tenant.paths == [path]
+
+
+@pytest.mark.parametrize("document", [{}, {"accessRequestConfig": None}, {"accessRequestConfig": {}}])
+def test_what_a_configuration_does_not_say_stays_unknown(document: dict[str, Any]) -> None:
+    assert configuration(OneConfiguration(document)) == SHOWN
+
+
+@pytest.mark.parametrize(("answer", "status"), [([], 200), ("no", 200), (None, 404), (None, 400)])
+def test_an_entitlement_without_a_readable_configuration_has_none(answer: Any, status: int) -> None:
+    assert configuration(OneConfiguration(answer, status)) is None
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, ForbiddenError), (500, RefusedError)])
+def test_a_configuration_that_the_tenant_does_not_show_is_no_configuration(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        configuration(OneConfiguration(None, status))
+
+
+def test_an_odd_id_stays_one_part_of_the_path() -> None:
+    tenant = OneConfiguration({})
+    configuration(tenant, of="a/../b?c")
+    assert tenant.paths == ["/entitlements/v1/a%2F..%2Fb%3Fc/entitlement-request-config"]
