@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batch.api.dialects import REQUEST_TYPES, Operation
 from batch.sandbox.answers import Answer, BadQueryError, page_of, problem
 from batch.sandbox.row_filters import and_terms, moment_test, sort_rows
+from batch.sandbox.rows import requested_accounts
 from batch.sandbox.tenant import REQUESTER_ID
 from batch.text import instant
 
@@ -134,7 +135,7 @@ def _as_json(row: StatusRow, known: Known, dialect: Dialect) -> dict[str, object
         **_dates(row),
         "sodViolationContext": None,
         "clientMetadata": row.item.get("clientMetadata"),
-        "requestedAccounts": None,
+        "requestedAccounts": requested_accounts(row.item) or None,
         "privilegeLevel": None,
         "maxPermittedAccessDuration": None if longest is None else longest.as_json(),
     }

@@ -14,7 +14,7 @@ from batch.sandbox.lifecycle import APPROVAL_COMMENT, CANCELLED, COMPLETED, EXEC
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.sandbox.audit import AcceptedChange
@@ -124,6 +124,8 @@ class StatusRow:
             "approvalDetails": self._approvals(stage),
             "errorMessages": _errors(stage),
         }
+        if accounts := requested_accounts(self.item):
+            row["requestedAccounts"] = accounts
         if stage.state == CANCELLED:
             owner = stage.by or self.requester
             row["cancelledRequestDetails"] = {
@@ -241,6 +243,17 @@ class VisibleRows:
     def _visible(self, rows: Sequence[StatusRow], since: datetime | None = None) -> list[StatusRow]:
         first = 0 if since is None else bisect_left(rows, since, key=_CREATED)
         return list(rows[first : bisect_right(rows, self.until, key=_CREATED)])
+
+
+def requested_accounts(item: Mapping[str, Any]) -> list[dict[str, object]]:
+    """The accounts that an item of a body chooses, as both lists write them."""
+    chosen = [account for source in item.get("accountSelection") or () for account in source["accounts"]]
+    if item.get("nativeIdentity"):
+        chosen.append({"nativeIdentity": item["nativeIdentity"]})
+    return [
+        {"type": "ACCOUNT", "accountUuid": one.get("accountUuid"), "accountId": one.get("nativeIdentity")}
+        for one in chosen
+    ]
 
 
 def _approvers_comment(stage: Stage) -> str:

@@ -6,8 +6,8 @@ are one.
 
 | the rows of the two lists | together they are |
 |---|---|
-| of one request and item, with the same operation and dates, or one without them | one row, with everything known |
-| of one request and item, with other dates or another operation | both: the lists disagree |
+| of one request and item, with the same operation, dates and accounts, or one without them | one row, with all of it |
+| of one request and item, with other dates, another operation or other accounts | both: the lists disagree |
 | of one request, with one type and name, but another id | one row with the item's id, and the status list's own |
 | anything else | both |
 
@@ -95,7 +95,7 @@ def _one_for_each_request(approvals: Iterable[StatusRow]) -> list[StatusRow]:
     for row in approvals:
         mark = row.access_request or request_id(row) or (row.requester, row.created)
         what = key_of(row.identity), row.item_type, key_of(row.item), row.request_type, row.start_date, row.remove_date
-        found[mark, *what].append(row)
+        found[mark, *what, row.accounts].append(row)
     return list(map(waiting_for, found.values()))
 
 
@@ -166,6 +166,7 @@ def _together(row: StatusRow, pending: Sequence[StatusRow], positions: Iterable[
                 request_type=row.request_type or approval.request_type,
                 start_date=row.start_date or approval.start_date,
                 remove_date=row.remove_date or approval.remove_date,
+                accounts=row.accounts | approval.accounts,
                 requester=row.requester or approval.requester,
                 created=row.created or approval.created,
                 who=approval.who or row.who,
@@ -175,7 +176,9 @@ def _together(row: StatusRow, pending: Sequence[StatusRow], positions: Iterable[
 
 
 def _agree(row: StatusRow, approval: StatusRow) -> bool:
-    """Whether nothing that both rows say of operation and dates is different."""
+    """Whether nothing that both rows say of operation, dates and accounts is different."""
+    if row.accounts and approval.accounts and row.accounts.isdisjoint(approval.accounts):
+        return False
     return all(
         not ours or not theirs or (moment(ours) or ours) == (moment(theirs) or theirs)
         for ours, theirs in (

@@ -106,6 +106,7 @@ def approval_row(raw: Any) -> StatusRow | None:
         since=next(filter(None, since), None),
         start_date=_id(raw.get("startDate")),
         remove_date=_id(raw.get("removeDate")),
+        accounts=row_accounts(raw.get("requestedAccounts")),
     )
 
 

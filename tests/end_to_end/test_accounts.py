@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,3 +136,22 @@ def test_an_interrupted_run_continues_with_the_accounts_that_it_was_planned_with
     again = submit(program, tenant, path, "--api", "v1")
     assert again.code == 0, again.err
     assert on_accounts(tenant) == {(world.several.id, world.accounts[1].native_identity): 1}
+
+
+def test_a_pending_request_for_another_account_holds_nothing_back(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    first, second = world.accounts
+    selection = [{"sourceId": first.source.id, "accounts": [{"nativeIdentity": first.native_identity}]}]
+    tenant.tenant.request_by_other(
+        datetime.now(UTC),
+        identity=world.several.id,
+        item_type=ItemType.ENTITLEMENT,
+        item_id=world.item.id,
+        accountSelection=selection,
+    )
+    path = write_rows(tmp_path / "a.csv", [world.row(world.several, one.name) for one in world.accounts])
+    ended = submit(program, tenant, path, "--api", "v1")
+    assert (ended.json["rows"]["submitted"], ended.json["rows"]["already_submitted"]) == (1, 1), ended.err
+    assert on_accounts(tenant) == {(world.several.id, second.native_identity): 1}

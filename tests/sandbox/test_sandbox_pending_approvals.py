@@ -81,6 +81,19 @@ def test_only_what_waits_for_an_approver_is_listed_and_as_late_as_in_the_status_
     assert pending(tenant, later(10)) == []
 
 
+def test_both_lists_name_the_accounts_that_were_chosen() -> None:
+    chosen = [{"sourceId": "s1", "accounts": [{"nativeIdentity": "CN=Anna", "accountUuid": "u1"}]}]
+    for accounts, named in (
+        ({"accountSelection": chosen}, [{"type": "ACCOUNT", "accountUuid": "u1", "accountId": "CN=Anna"}]),
+        ({"nativeIdentity": "anna"}, [{"type": "ACCOUNT", "accountUuid": None, "accountId": "anna"}]),
+        ({}, None),
+    ):
+        tenant = SimulatedTenant()
+        tenant.request_by_other(NOW, identity="i1", item_type=ItemType.ENTITLEMENT, item_id="e1", **accounts)
+        (approval,), (row,) = pending(tenant), shown(tenant, NOW)
+        assert approval["requestedAccounts"] == row.get("requestedAccounts") == named
+
+
 def test_an_item_without_approvers_waits_for_nobody() -> None:
     tenant = SimulatedTenant(handling=Handling(approval_seconds=60, provisioning_seconds=1))
     tenant.known.change_item("r1", request=RequestRules(approvers=()))

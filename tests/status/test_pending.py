@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.api.accounts import revoke_selection
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
 from batch.dedupe.overlap import KEY
@@ -194,3 +195,27 @@ def test_no_change_is_free_because_of_the_other_list(
     if all(row.request_type and row.remove_date for row in [*rows, *approvals]):
         held_back = [one for one in alone if one and one[0] == RowClass.HELD_BACK]
         assert not held_back or (together and together[0] == RowClass.HELD_BACK)
+
+
+ANNAS = frozenset({"anna"})
+ADMINS = frozenset({"adm-anna"})
+
+
+def test_an_approval_for_another_account_does_not_hold_a_change_back() -> None:
+    ours = {"account": "k1", "selection": revoke_selection("anna"), "operation": "REVOKE"}
+    asked = {"request_type": "REVOKE_ACCESS"}
+    assert verdict(view([], [approval(accounts=ADMINS, **asked)]), **ours) is None
+    found = verdict(view([], [approval(accounts=ANNAS, **asked)]), **ours)
+    assert found is not None
+    assert found[0] == RowClass.ALREADY_SUBMITTED
+    found = verdict(view([], [approval(**asked)]), **ours)
+    assert found is not None
+    assert found[0] == RowClass.HELD_BACK, "nobody knows which account it is for"
+    assert verdict(view([listed(**asked)], [approval(accounts=ADMINS, **asked)]), **ours) is None
+
+
+def test_rows_of_one_request_for_different_accounts_stay_apart() -> None:
+    apart = open_rows([listed(accounts=ANNAS)], [approval(accounts=ADMINS), approval(accounts=ANNAS)])
+    assert sorted(one.accounts for one in apart) == [("adm-anna",), ("anna",)]
+    (together,) = open_rows([listed(accounts=ANNAS)], [approval(accounts=ANNAS | {"u1"})])
+    assert together.accounts == ("anna", "u1")

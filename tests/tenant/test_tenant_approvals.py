@@ -138,3 +138,18 @@ def test_portions_fit_a_filter_however_long_or_odd_the_ids_are() -> None:
         for portion in in_portions([f"{odd}{n}" for n in range(50)]):
             _, (request,) = asked(ApprovalQuery(people=portion), 200, [])
             assert len(str(request.url.raw_path)) <= ADDRESS_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("accounts", "named"),
+    [
+        ([{"name": "Anna", "accountUuid": "{U-1}", "accountId": "CN=Anna"}], {"{u-1}", "cn=anna"}),
+        ([{"accountUuid": None, "accountId": "anna2"}, 7], {"anna2"}),
+        (None, set()),
+        ("anna", set()),
+    ],
+)
+def test_a_row_names_the_accounts_that_were_chosen(accounts: Any, named: set[str]) -> None:
+    found = approval_row(RAW | {"requestedAccounts": accounts})
+    assert found is not None
+    assert found.accounts == named
