@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import polars as pl
@@ -148,7 +149,8 @@ class CommandPrecheck:
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
         verdicts = pl.concat([verdicts, self._unchosen.join(verdicts, on=KEY, how="anti")])
-        return pl.concat([verdicts, self.preflight.judge(with_tenant_verdicts(classified, verdicts))])
+        recall = partial(ledger.plans.experience, self._sessions.access.tenant)
+        return pl.concat([verdicts, self.preflight.judge(with_tenant_verdicts(classified, verdicts), recall)])
 
     def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Ask the tenant's status list something, whatever `--check-tenant` says.

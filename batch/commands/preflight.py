@@ -21,10 +21,11 @@ from batch.status.findings import (
     warnings,
 )
 from batch.status.in_progress import TenantView, irrevocable
+from batch.status.refused_before import subjects, with_experience
 from batch.tenant.facts import FactLists
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from batch.commands.runtime import Runtime
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from batch.pipeline import Classified
     from batch.settings import Settings
     from batch.status.in_progress import Item
+    from batch.status.refused_before import Experience, Subject
     from batch.status.tenant_facts import ItemFacts
     from batch.tenant.reading import Reader
 
@@ -104,8 +106,13 @@ class CommandPreflight:
         """Judge by no answers that were given for an earlier plan."""
         self._asked, self._tenant_view = Asked(), TenantView()
 
-    def judge(self, classified: Classified) -> pl.DataFrame:
-        """The fresh changes that the tenant's rules reject, by dedupe's TENANT_VERDICTS; the rest may be warned of."""
+    def judge(self, classified: Classified, recall: Callable[[Collection[Subject]], Experience]) -> pl.DataFrame:
+        """The fresh changes that the tenant's rules reject, by dedupe's TENANT_VERDICTS; the rest may be warned of.
+
+        Args:
+            classified: The changes of an input.
+            recall: Says what the tenant has refused and accepted before.
+        """
         fresh = classified.changes.filter("fresh")
         if fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
@@ -118,6 +125,8 @@ class CommandPreflight:
             indirect=probable,
         )
         found = findings(fresh, facts, now=self._runtime.now(), ignored=settings.ignore)
+        if some := subjects(found, fresh):
+            found = with_experience(found, fresh, recall(some))
         rejected = rejections(found, strict=settings.strict)
         self.warned = together(self.warned, warnings(found, rejected))
         return rejected

@@ -23,6 +23,7 @@ from batch.ledger.history import earlier
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
+from batch.ledger.refused import experience
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import requests_of
 from batch.ledger.runs import begin_run
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from batch.ledger.seals import Sealed
     from batch.model import Run
     from batch.plan import Plan
+    from batch.status.refused_before import Experience, Subject
 
 _DETAIL: Final = ["comment", "start_date", "remove_date", "metadata", "account", "selection"]
 _PERSON: Final = ["identity_id"]
@@ -112,6 +114,11 @@ class Plans:
             for column, name in (("identity_id", "identity"), ("item_id", "item"))
         ]
         return Known(changes=texts.select(list(KNOWN_SCHEMA)), upto=upto, respelled=sum(respelled))
+
+    def experience(self, tenant: str, subjects: Collection[Subject]) -> Experience:
+        """What the tenant, by one of its addresses, has refused and accepted of some operations and items."""
+        with reading(self._engine) as connection:
+            return experience(connection, tenant, subjects)
 
     def planned(self, run: Run) -> pl.DataFrame:
         """The changes that the run sends or may send again, by dedupe's KEY and INTENTION: planned, or in doubt."""

@@ -2,8 +2,8 @@
 
 A rule looks at what the tenant says of the item, of the person, or of the two together; status.findings has its
 condition, and the command line knows only the names. A rule is certain only if the vendor documents that such a request
-is refused or can't work. The flags of an item, such as `requestable`, are documented without their effect on a request,
-and take 20 minutes to apply.
+is refused or can't work, or this tenant has refused the like (see status.refused_before). The flags of an item, such as
+`requestable`, are documented without their effect on a request, and take 20 minutes to apply.
 """
 
 from __future__ import annotations
@@ -138,3 +138,16 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
     ),
 }
 """All rules by name, in the order of their messages."""
+
+REFUSAL_WORDS: Final[Mapping[str, str]] = {
+    "item_disabled": r"\bdisabled\b|\bnot enabled\b",
+    "item_not_requestable": r"\brequestable\b|\b(can'?t|can ?not|not) be requested\b",
+    "end_date_required": r"\bend ?date\b|\bremove ?date\b|\bsunset\b",
+    "end_date_too_late": r"\bduration\b|\bmaximum\b|\b(too|that) long\b",
+    "comment_required": r"\bcomments?\b",
+    "form_required": r"\bforms?\b|\bform(Instance|Definition)Id\b",
+    "reauthorization_required": r"\bre-?(authenticat|authori[sz])",
+    "person_inactive": r"\binactive\b|\bnot active\b",
+    "person_protected": r"\bprotected\b",
+}
+"""What the words of a tenant's refusal must match, in any case, to show that it enforces a likely rule."""

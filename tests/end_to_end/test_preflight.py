@@ -279,3 +279,27 @@ def test_access_that_was_granted_anew_since_the_index_was_made_is_revoked_all_th
         assert accepted(sandbox) == once([pair_of(revoke(1, 5))])
     assert ended.json["rows"]["rejected"] == 1
     assert [one["rule"] for one in ended.json["warnings"]] == ["held_indirectly"]
+
+
+def test_what_this_tenant_has_refused_before_is_rejected_until_it_accepts_such_a_change(
+    program: Program, tmp_path: Path
+) -> None:
+    with running_sandbox(replace(SETTINGS, effects={Rule.END_DATE_REQUIRED: Effect.REFUSED})) as sandbox:
+        first = submit(program, sandbox, write_rows(tmp_path / "a.csv", [grant(0, 1)]))
+        assert (first.json["changes"]["refused"], sandbox.tenant.audit.posts) == (1, 1)
+        path = write_rows(tmp_path / "b.csv", [grant(1, 1), grant(1, 0)])
+        second = submit(program, sandbox, path)
+        assert accepted(sandbox) == once([pair_of(grant(1, 0))])
+        assert sandbox.tenant.audit.refused == 1
+        (back,) = read_rows(tmp_path / "b.results" / "rejected.csv")
+        assert back["_rule"] == "end_date_required"
+        assert f"; on {datetime.now(UTC):%Y-%m-%d} the tenant refused such a change: '" in back["_message"]
+        assert back["_message"].endswith("needs a removeDate.'")
+        assert (second.code, second.json["warnings"]) == (3, [])
+        ignored = write_rows(tmp_path / "c.csv", [grant(2, 1)])
+        submit(program, sandbox, ignored, "--ignore", "end_date_required")
+        assert sandbox.tenant.audit.refused == 2
+        submit(program, sandbox, write_rows(tmp_path / "d.csv", [grant(3, 1) | {"remove_date": "2099-01-31"}]))
+        assert sandbox.tenant.audit.refused == 2
+        again = submit(program, sandbox, write_rows(tmp_path / "e.csv", [grant(4, 1) | {"identity_id": identity(5)}]))
+        assert [one["rule"] for one in again.json["warnings"]] == ["end_date_required"]
