@@ -60,9 +60,9 @@ HEADINGS: Final = {
 }
 """Where help shows an option. One that only one command has is shown first unless it is here."""
 
-_FOR_OTHERS: Final = (*TENANT, "ca_file", "identity_by", "strict")
+_FOR_OTHERS: Final = (*TENANT, "ca_file", "identity_by", "strict", "ignore")
 """Options that a command in a message needs too if they were given: without them it would use another ledger, tenant or
-identity, or submit what was rejected."""
+identity, submit what was rejected, or reject what was submitted."""
 
 
 def takes(

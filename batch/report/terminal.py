@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from batch.text import folded, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import IO
 
 _COMMAND: Final = re.compile(
@@ -29,12 +29,12 @@ class Commands:
     A process runs one command. It sets all attributes as soon as it has read its own options.
 
     Attributes:
-        given: Options of this command that others need too, each with its value; None for a flag.
+        given: Options of this command that others need too, each with its value or values; None for a flag.
         takes: The names of each command's options.
         owes_json: Whether this command has still to answer in JSON.
     """
 
-    given: Mapping[str, str | None] = field(default_factory=dict)
+    given: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
     takes: Mapping[str, Collection[str]] = field(default_factory=dict)
     owes_json: bool = False
 
@@ -51,9 +51,18 @@ class Commands:
             part
             for name, value in self.given.items()
             if name in takes and name not in there
-            for part in (name, *([] if value is None else [value]))
+            for part in _words(name, value)
         ]
         return f"{found[0]} {shlex.join(missing)}" if missing else found[0]
+
+
+def _words(name: str, value: str | Sequence[str] | None) -> Iterator[str]:
+    """An option as it is written; once for each of several values."""
+    if value is None:
+        yield name
+        return
+    for one in [value] if isinstance(value, str) else value:
+        yield from (name, one)
 
 
 COMMANDS: Final = Commands()

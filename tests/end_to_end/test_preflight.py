@@ -134,6 +134,17 @@ def test_the_command_that_is_proposed_after_strict_rejects_the_same_rows(program
         assert sandbox.tenant.audit.posts == 0
 
 
+def test_the_command_that_is_proposed_after_ignore_lets_the_same_rows_through(program: Program, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", [grant(0, 1), grant(4, 0)])
+    ignored = ("--ignore", "end_date_required", "--ignore", "form_required")
+    with running_sandbox(SETTINGS) as sandbox:
+        first = program("submit", path, "--yes", "--strict", *ignored, env=environment(sandbox))
+        rejected = tmp_path / "a.results" / "rejected.csv"
+        words = " ".join(["--strict", *ignored])
+        assert f"Correct the rejected rows, then: access-batch submit {rejected} {words}\n" in first.out + first.err
+        assert accepted(sandbox) == once([pair_of(grant(0, 1))])
+
+
 def test_a_row_of_which_one_item_is_rejected_comes_back_with_that_item(program: Program, tmp_path: Path) -> None:
     row = grant(0, 0)
     row["item_id"] = f"{item(0)}|{item(99)}|{item(1)}"

@@ -27,3 +27,11 @@ def test_a_command_in_a_message_gets_the_given_options_that_it_takes(text: str, 
     commands = Commands(given={"--ledger": "my own.db", "--sandbox": None}, takes=TAKES)
     assert commands.completed(text) == (completed or text)
     assert Commands(takes=TAKES).completed(text) == text
+
+
+def test_an_option_with_several_values_is_repeated() -> None:
+    commands = Commands(given={"--ignore": ["item_disabled", "a b"]}, takes={"submit": {"--ignore"}, "track": set()})
+    assert commands.completed("`access-batch submit a.csv`") == (
+        "`access-batch submit a.csv --ignore item_disabled --ignore 'a b'`"
+    )
+    assert commands.completed("`access-batch track`") == "`access-batch track`"
