@@ -183,13 +183,15 @@ def _key(*parts: str) -> str:
 
 def _as_json(accounts: ItemAccounts) -> list[Any]:
     sources = [[one.id, one.name, [[a.native, a.name, a.id, a.uuid] for a in one.accounts]] for one in accounts.sources]
-    return [accounts.blocked, sources]
+    return [accounts.blocked, sources, accounts.needless]
 
 
 def _from_json(value: Any) -> ItemAccounts:
-    blocked, sources = value
+    # Answers that an older version has cached end earlier.
+    blocked, sources, *needless = value
     return ItemAccounts(
         blocked=blocked,
+        needless=any(needless),
         sources=tuple(
             SourceAccounts(
                 id=id_,

@@ -90,10 +90,12 @@ class ItemAccounts:
     Attributes:
         sources: Of each of the item's sources.
         blocked: Why nobody may choose; empty if they may.
+        needless: Whether the tenant says that a grant needs no choice, however many accounts there are.
     """
 
     sources: tuple[SourceAccounts, ...]
     blocked: str = ""
+    needless: bool = False
 
 
 ACCOUNT: Final = "account"
@@ -123,7 +125,7 @@ def choose(wanted: Wanted, offered: ItemAccounts, *, nested: bool) -> NameMeanin
         NO_CHOICE if it needs none; otherwise the account's key and selection as `id`, or why none is found.
     """
     crowded = [source for source in offered.sources if len(source.accounts) > 1]
-    if not crowded or (not wanted.account and (offered.blocked or not _can_choose(wanted))):
+    if not crowded or (not wanted.account and not _must_choose(wanted, offered)):
         return NO_CHOICE
     named = [one for one in crowded if wanted.source.casefold() in {one.id.casefold(), one.name.casefold()}]
     source = (named or crowded)[0]
@@ -157,13 +159,20 @@ def _why_not(
     kind = ITEM_WORDS[ItemType(wanted.item_type)]
     reasons = (
         (is_strange, f"there are several accounts on {names}, and the source is '{written}': correct it, or clear it"),
+        (is_blocked, f"the tenant lets nobody choose an account for it ({shown_name(offered.blocked)}): clear it"),
         (not nested, f"{several}; only --api v1 can choose one"),
         (len(crowded) > 1, f"there are several accounts on each of {names}: a row can choose on one source only"),
         (not wanted.account, f"{several}; {_NAME_IT}"),
-        (is_blocked, f"the tenant lets nobody choose an account for it ({shown_name(offered.blocked)}): clear it"),
         (not _can_choose(wanted), f"a revoke of the {kind} can't name an account: clear it"),
     )
     return next((why for holds, why in reasons if holds), "")
+
+
+def _must_choose(wanted: Wanted, offered: ItemAccounts) -> bool:
+    """Whether a row that names no account must name one of several."""
+    if wanted.operation == Operation.GRANT and offered.needless:
+        return False
+    return not offered.blocked and _can_choose(wanted)
 
 
 def _can_choose(wanted: Wanted) -> bool:

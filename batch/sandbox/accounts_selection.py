@@ -42,7 +42,11 @@ def is_blocked(item: AccessItem, held: Collection[ItemKey]) -> bool:
 
 
 def selections(
-    known: Known, asked: Iterable[tuple[str, Iterable[tuple[ItemType, str]]]], held: Mapping[str, Collection[ItemKey]]
+    known: Known,
+    asked: Iterable[tuple[str, Iterable[tuple[ItemType, str]]]],
+    held: Mapping[str, Collection[ItemKey]],
+    *,
+    needs_choice: bool = True,
 ) -> dict[str, object]:
     """The body of the answer.
 
@@ -50,21 +54,24 @@ def selections(
         known: People, items and accounts.
         asked: Each identity with its items.
         held: The access of each identity.
+        needs_choice: Whether a request must choose where there are several accounts.
     """
-    return {"identities": [_of_identity(known, identity, items, held[identity]) for identity, items in asked]}
+    identities = [
+        _of_identity(known, identity, items, held[identity], needs_choice=needs_choice) for identity, items in asked
+    ]
+    return {"identities": identities}
 
 
 def _of_identity(
-    known: Known, identity: str, keys: Iterable[tuple[ItemType, str]], held: Collection[ItemKey]
+    known: Known, identity: str, keys: Iterable[tuple[ItemType, str]], held: Collection[ItemKey], *, needs_choice: bool
 ) -> dict[str, object]:
     person, items = known.described(identity), [known.item(item_id, item_type) for item_type, item_id in keys]
     return {
         "type": "IDENTITY",
         "id": identity,
         "name": person.display_name,
-        "accountsSelectionRequired": any(
-            crowded_sources(known, person, item) for item in items if not is_blocked(item, held)
-        ),
+        "accountsSelectionRequired": needs_choice
+        and any(crowded_sources(known, person, item) for item in items if not is_blocked(item, held)),
         "requestedItems": [_of_item(known, person, item, blocked=is_blocked(item, held)) for item in items],
     }
 

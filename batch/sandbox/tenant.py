@@ -22,14 +22,13 @@ from batch.sandbox.intake import Arrival, Intake
 from batch.sandbox.lifecycle import CANCELLED, DUPLICATE_COMMENT, Ending, Handling, Reference, default_comment
 from batch.sandbox.rows import Forward, Rows, StatusRow, VisibleRows
 from batch.sandbox.rules import first_broken_rule, requested_items
-from batch.sandbox.tenant_rules import DEFAULT_EFFECTS, Asker
+from batch.sandbox.tenant_rules import DEFAULT_EFFECTS, Asker, Effect, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from batch.sandbox.holdings import ItemKey
-    from batch.sandbox.tenant_rules import Effect, Rule
 
 REQUESTER_ID: Final = "5a4d0b0c5e7f4a1cb0c5000000000001"
 """Identity id of the sandbox's one user, an ORG_ADMIN, the author of every request over HTTP."""
@@ -91,6 +90,7 @@ class SimulatedTenant:
         self._rows = Rows()
         self._holdings = Holdings(self.known.directory.held, self._rows, self.known.directory.birthright)
         chosen = {**DEFAULT_EFFECTS, **(effects or {})}
+        self._needs_choice = chosen[Rule.ACCOUNT_CHOICE] is not Effect.IGNORED
         asker = Asker(id=REQUESTER_ID, is_admin=is_admin, configuration=configuration or RequestConfiguration())
         self._intake = Intake(self.known, self._holdings, chosen, asker)
         self._ids_given = 0
@@ -131,7 +131,8 @@ class SimulatedTenant:
                 text = f"The {noun}{self.known.named(missing)} was not found."
                 return problem(HTTPStatus.BAD_REQUEST, text, tracking_id=self.new_id())
         held = {identity: self._holdings.at(identity, now) for identity in asked}
-        return Answer(status=HTTPStatus.OK, body=selections(self.known, asked.items(), held))
+        written = selections(self.known, asked.items(), held, needs_choice=self._needs_choice)
+        return Answer(status=HTTPStatus.OK, body=written)
 
     def _examined(self, body: object, now: datetime, dialect: Dialect) -> tuple[str | None, list[Arrival]]:
         """The cause of a refusal, or the changes that arrive."""

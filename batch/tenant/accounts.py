@@ -96,7 +96,7 @@ class AccountChoices:
             if key_of(_text(identity.get("id"))) == key_of(person)
             for one in _objects(identity.get("requestedItems"))
             if (key := (_text(one.get("type")), key_of(_text(one.get("id"))))) in asked
-            and (accounts := _item_accounts(one)) is not None
+            and (accounts := _item_accounts(one, identity.get("accountsSelectionRequired"))) is not None
         }
 
     async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
@@ -139,15 +139,24 @@ class _SourcesById:
         return (item, key_of(id_)) if isinstance(item, str) and isinstance(id_, str) and id_ else None
 
 
-def _item_accounts(one: Mapping[str, Any]) -> ItemAccounts | None:
-    """A person's accounts for an item; None if some of them can't be read: a guess could take another one."""
+def _item_accounts(one: Mapping[str, Any], required: object) -> ItemAccounts | None:
+    """A person's accounts for an item; None if some of them can't be read: a guess could take another one.
+
+    Args:
+        one: The item.
+        required: Whether a choice is needed for any of the person's items.
+    """
     sources = [_source(source) for source in _objects(one.get("sources"))]
     blocked = one.get("accountsSelectionBlocked") is True
     reason = _text(one.get("accountsSelectionBlockedReason"))
     known = [source for source in sources if source is not None]
     if len(known) < len(sources) or not isinstance(one.get("sources"), list):
         return None
-    return ItemAccounts(sources=tuple(known), blocked=(reason or "accountsSelectionBlocked") if blocked else "")
+    return ItemAccounts(
+        sources=tuple(known),
+        blocked=(reason or "accountsSelectionBlocked") if blocked else "",
+        needless=required is False,
+    )
 
 
 def _source(raw: Mapping[str, Any]) -> SourceAccounts | None:

@@ -11,6 +11,7 @@ from batch.api.dialects import ItemType, Rate
 from batch.sandbox.directory import made_up_account
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tenant_rules import Effect, Rule
 from tests.end_to_end.program import accepted, environment, read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -155,3 +156,39 @@ def test_a_pending_request_for_another_account_holds_nothing_back(
     ended = submit(program, tenant, path, "--api", "v1")
     assert (ended.json["rows"]["submitted"], ended.json["rows"]["already_submitted"]) == (1, 1), ended.err
     assert on_accounts(tenant) == {(world.several.id, second.native_identity): 1}
+
+
+def test_a_blocked_choice_rejects_the_row_that_makes_it_and_lets_the_other_through(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    source = world.item.sources[0]
+    profile = next(
+        one for one in tenant.tenant.known.directory.of_type(ItemType.ACCESS_PROFILE) if source in one.sources
+    )
+    tenant.tenant.hold(world.several.id, ItemType.ACCESS_PROFILE, profile.id, account=world.accounts[0].native_identity)
+    row = world.row(world.several) | {"item_type": "ACCESS_PROFILE", "item_id": profile.id, "remove_date": "2099-01-31"}
+    named = write_rows(tmp_path / "named.csv", [row | {"account": world.accounts[1].name}])
+    ended = submit(program, tenant, named, "--api", "v1")
+    (rejected,) = read_rows(tmp_path / "named.results" / "rejected.csv")
+    assert (ended.code, tenant.tenant.audit.posts) == (3, 0)
+    assert "(ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT): clear it" in rejected["_message"]
+    plain = submit(program, tenant, write_rows(tmp_path / "plain.csv", [row]), "--api", "v1")
+    assert plain.json["rows"]["submitted"] == 1, plain.err
+    (request,) = tenant.tenant.audit.accepted
+    assert "accountSelection" not in str(request.body)
+
+
+@pytest.mark.parametrize("api", ["v1", "v2026"])
+def test_a_tenant_that_needs_no_choice_gets_the_row_without_one(program: Program, tmp_path: Path, api: str) -> None:
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1),
+        visibility_delay=0.0,
+        people=20,
+        effects={Rule.ACCOUNT_CHOICE: Effect.IGNORED},
+    )
+    with running_sandbox(settings) as sandbox:
+        world = World(sandbox)
+        ended = submit(program, sandbox, write_rows(tmp_path / "a.csv", [world.row(world.several)]), "--api", api)
+        assert (ended.code, ended.json["rows"]["submitted"]) == (0, 1), ended.err
+        assert on_accounts(sandbox) == {(world.several.id, ""): 1}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batch.ledger.cache import Cached
-from batch.loops.accounts import AccountLookup
+from batch.loops.accounts import AccountLookup, _as_json, _from_json
 from batch.model import Clock
 from batch.names.accounts import NO_CHOICE, Account, ItemAccounts, SourceAccounts, Wanted, chosen
 from batch.names.meaning import NameOutcome
@@ -135,3 +136,10 @@ def test_in_a_version_that_does_not_tell_accounts_only_rows_that_name_one_are_re
     assert found[named].outcome is NameOutcome.UNKNOWN
     assert "--api v1" in found[named].problem
     assert found[unnamed] == NO_CHOICE
+
+
+def test_answers_that_were_kept_say_all_that_the_tenant_said() -> None:
+    said = replace(TWO, blocked="ASSIGNED", needless=True)
+    assert _from_json(_as_json(said)) == said
+    older = _as_json(TWO)[:2]
+    assert _from_json(older) == TWO

@@ -19,8 +19,8 @@ def on(source: str, *accounts: Account) -> SourceAccounts:
     return SourceAccounts(id=f"id-{source}", name=source, accounts=accounts)
 
 
-def offered(*sources: SourceAccounts, blocked: str = "") -> ItemAccounts:
-    return ItemAccounts(sources=sources, blocked=blocked)
+def offered(*sources: SourceAccounts, blocked: str = "", needless: bool = False) -> ItemAccounts:
+    return ItemAccounts(sources=sources, blocked=blocked, needless=needless)
 
 
 AD = on("AD", USUAL, ADMIN)
@@ -48,9 +48,17 @@ def test_an_account_is_known_by_its_name_its_native_identity_or_its_id_in_any_ca
         (wanted("somebody else's"), offered(on("AD", USUAL), on("HR", OTHER))),
         (wanted(), offered()),
         (wanted(), offered(AD, blocked="ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT")),
+        (wanted(), offered(AD, needless=True)),
         (wanted(operation="REVOKE"), offered(AD)),
     ],
-    ids=["one account", "one on each of two sources", "no source", "blocked", "a revoke that can't name one"],
+    ids=[
+        "one account",
+        "one on each of two sources",
+        "no source",
+        "blocked",
+        "needless",
+        "a revoke that can't name one",
+    ],
 )
 def test_nothing_is_chosen_where_there_is_nothing_to_choose(one: Wanted, accounts: ItemAccounts) -> None:
     assert choose(one, accounts, nested=True) == NO_CHOICE
@@ -134,3 +142,19 @@ def test_an_account_without_an_id_is_known_by_its_native_identity() -> None:
     plain = Account(native="100")
     assert chosen(choose(wanted("100"), offered(on("HR", plain, USUAL)), nested=True))[0] == "100"
     assert plain.description == "100"
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_in_every_version_a_row_that_names_an_account_is_told_why_nobody_may(*, nested: bool) -> None:
+    found = choose(wanted("anna"), offered(AD, blocked="ASSIGNED"), nested=nested)
+    assert found.problem == "the tenant lets nobody choose an account for it (ASSIGNED): clear it"
+
+
+def test_a_choice_that_the_tenant_does_not_need_is_made_all_the_same_if_the_row_makes_it() -> None:
+    assert chosen(choose(wanted("anna-adm"), offered(AD, needless=True), nested=True))[0] == "acc2"
+    assert choose(wanted("bob"), offered(AD, needless=True), nested=True).problem.startswith("'bob' is none of")
+
+
+def test_that_a_grant_needs_no_choice_says_nothing_of_a_revoke() -> None:
+    revoke = wanted(operation="REVOKE", item_type="ENTITLEMENT")
+    assert choose(revoke, offered(AD, needless=True), nested=True).problem.startswith("there are several accounts")

@@ -66,6 +66,14 @@ def test_why_nobody_may_choose_is_told() -> None:
     assert found[PROFILE].blocked == "ASSIGNED"
 
 
+@pytest.mark.parametrize(("required", "needless"), [(False, True), (True, False), (None, False), ("no", False)])
+def test_only_a_plain_no_says_that_no_choice_is_needed(required: Any, needless: bool) -> None:  # noqa: FBT001
+    document = answer(account())
+    document["identities"][0]["accountsSelectionRequired"] = required
+    found, _ = offered(document)
+    assert found[PROFILE].needless is needless
+
+
 @pytest.mark.parametrize(
     "document",
     [
