@@ -97,7 +97,7 @@ def folded(text: str, columns: int) -> str:
     """
     if not columns:
         return text
-    return "\n".join(line if _cells(line) <= columns else _folded(line, columns) for line in text.split("\n"))
+    return "\n".join(line if cells(line) <= columns else _folded(line, columns) for line in text.split("\n"))
 
 
 def _folded(line: str, columns: int) -> str:
@@ -105,14 +105,14 @@ def _folded(line: str, columns: int) -> str:
     margin = " " * (len(line) - len(body))
     lines = [margin]
     for unit in (found[0] for found in _UNITS.finditer(body)):
-        if lines[-1].strip() and _cells(lines[-1] + unit) > columns:
+        if lines[-1].strip() and cells(lines[-1] + unit) > columns:
             lines.append((margin and f"{margin}  ") + unit.lstrip(" "))
         else:
             lines[-1] += unit
     return "\n".join(lines)
 
 
-def _cells(text: str) -> int:
+def cells(text: str) -> int:
     """Columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)

@@ -1,13 +1,14 @@
 """The commands that take inputs: submit, plan, validate."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from batch.cli.app import app, runtime, screen_of, show
 from batch.cli.help_text import command
 from batch.cli.options import HTTP, NAMES, PLANNING, READING, TENANT, TIMES, TRACKING, Call, Inputs, takes
-from batch.settings import Settings
+from batch.settings import Option, Settings
 
 
 @command(
@@ -72,15 +73,33 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
         4: "stopped early: the tenant did not answer; run the same command again",
     },
 )
-@takes(READING, TENANT, "rate", PLANNING, HTTP, "give_up_after", NAMES, ("json", "quiet"))
-def plan(inputs: Inputs, settings: Settings, call: Call) -> None:
-    """Show the requests that submit would send; send nothing. --check-tenant never plans without asking."""
+@takes(
+    *(READING, TENANT, "rate", PLANNING, HTTP, "give_up_after", NAMES),
+    ("by", "detail", "json", "out", "quiet"),
+    out="no files",
+)
+def plan(
+    inputs: Inputs,
+    settings: Settings,
+    call: Call,
+    by: Annotated[str, Option("Count the changes by a column of the input, too.", "COLUMN")] = "",
+    detail: Annotated[bool, Option("Show every item and every change.")] = False,
+) -> None:
+    """Show what submit would send, and send nothing. --check-tenant never plans without asking."""
     from batch.commands.preview import preview
     from batch.commands.streams import standard_input
-    from batch.report.screen import describe_outcome
+    from batch.report.plan_screen import describe_preview
 
-    summary = preview(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
-    show(summary.as_json() if call.json else describe_outcome(summary, ""), is_all=True)
+    summary = preview(
+        *(inputs, settings, screen_of(call), runtime()),
+        stdin=standard_input(),
+        save_map=call.save_map,
+        by=by,
+        detail=detail,
+    )
+    # The warnings stand among the messages, unless these are not shown.
+    described = describe_preview(summary, detail=detail, warnings=call.quiet)
+    show(summary.as_json() if call.json else described, is_all=True)
     raise typer.Exit(summary.exit_code)
 
 

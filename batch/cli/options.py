@@ -56,7 +56,7 @@ HEADINGS: Final = {
     ),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
-    "Output": ("json", "out", "out_format", "log_file", "quiet", "verbose"),
+    "Output": ("by", "detail", "json", "out", "out_format", "log_file", "quiet", "verbose"),
 }
 """Where help shows an option. One that only one command has is shown first unless it is here."""
 

@@ -12,6 +12,7 @@ from batch.cli.help_text import NOT_SHOWN, command
 
 TOPICS: Final = (
     "input",
+    "plan",
     "results",
     "credentials",
     "commands",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from batch.api.dialects import ItemType
 from batch.commands.session import notices_on
 from batch.model import IdentityBy
-from batch.names.known import kept_kind
+from batch.names.known import KnownNames, kept_kind
 from batch.names.meaning import (
     NameCandidate,
     NameMatches,
@@ -103,6 +103,14 @@ class Names:
             planned = self._lookup(ledger, tenant).of_run(run.id, sought) if run else {}
             self._resolve({name: planned.get(name, _NOT_PLANNED) for name in sought})
         return resolve(rows, self._meanings, by)
+
+    def known(self) -> KnownNames:
+        """The names of the ids that they mean."""
+        return KnownNames.of_meanings(
+            (kept_kind(kind, self._settings.identity_by), name, meaning.id)
+            for (kind, name), meaning in (self._meanings or {}).items()
+            if meaning.id
+        )
 
     def meanings(self, ledger: Ledger, tenant: str) -> dict[NameKey, NameMeaning]:
         """What the names mean, to be kept with the run's plan."""

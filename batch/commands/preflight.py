@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batch.settings import Settings
     from batch.status.in_progress import Item
     from batch.status.refused_before import Experience, Subject
-    from batch.status.tenant_facts import ItemFacts
+    from batch.status.tenant_facts import ItemFacts, PersonFacts
     from batch.tenant.reading import Reader
 
 
@@ -66,6 +66,11 @@ class CommandPreflight:
     def items(self) -> Mapping[Item, ItemFacts]:
         """What the tenant says of the items of the last plan, by type and id."""
         return self._asked.items
+
+    @property
+    def people(self) -> Mapping[str, PersonFacts]:
+        """What the tenant says of the people of the last plan, by id."""
+        return {**self._tenant_view.people, **self._asked.people}
 
     def of(self, reader: Reader, ledger: Ledger, tenant: str, *, since: datetime, sees_all: bool) -> Preflight:
         """A preflight in one session with the tenant.
@@ -120,7 +125,7 @@ class CommandPreflight:
         certain, probable = irrevocable(classified.known, tenant_view)
         facts = TenantFacts(
             items=self._asked.items,
-            people={**tenant_view.people, **self._asked.people},
+            people=self.people,
             irrevocable=certain,
             indirect=probable,
         )

@@ -11,6 +11,7 @@ from batch.commands.accounts import Accounts
 from batch.commands.input_run import digest_in
 from batch.commands.loading import load
 from batch.commands.names import Names
+from batch.commands.plan_view import require_folder, view_of, write_files
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
 from batch.dedupe.classify import TENANT_VERDICTS
@@ -24,6 +25,7 @@ from batch.pipeline import as_if_planned, classify_input, plan_fresh, with_tenan
 from batch.plan import NO_PLAN
 from batch.read import read_loaded
 from batch.report.files import make_folder, write_result_files
+from batch.report.plan_rows import column_named
 from batch.report.precheck import describe_unchecked
 from batch.report.screen import describe_input
 from batch.report.summary import Summary
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.pipeline import Classified
+    from batch.read import LoadedInputs
     from batch.settings import Settings
 
 
@@ -53,6 +56,8 @@ def preview(
     stdin: BinaryIO | None,
     only_rows: bool = False,
     save_map: bool = False,
+    by: str = "",
+    detail: bool = False,
 ) -> Summary:
     """What `submit` would do with the inputs; nothing is planned or sent, and no ledger is needed.
 
@@ -67,6 +72,8 @@ def preview(
         stdin: Read for `-`; None if it is closed.
         only_rows: Only validate the rows: no ledger and no plan, but `rejected.csv`.
         save_map: Whether to save the given maps in the config file.
+        by: The user's column to count the changes by.
+        detail: Whether the plan's object lists every change.
 
     Raises:
         AccessBatchError: The inputs, the settings or the ledger can't be used.
@@ -75,8 +82,10 @@ def preview(
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
     table = read_loaded(loaded)
     screen.say(*table.notices)
+    column = column_named(table, by) if by else None
+    if not only_rows:
+        require_folder(settings, [content.name for content in loaded.contents])
     tenant = "" if only_rows else tenant_name(settings)
-    files: dict[str, str | None] = {}
     names, accounts = Names(settings, screen, runtime), Accounts(settings, screen, runtime)
     sought = len(names_to_look_up(table.rows, settings.identity_by))
     prechecks = not only_rows and _has_precheck(settings, tenant)
@@ -121,44 +130,81 @@ def preview(
         classified = with_tenant_verdicts(classified, verdicts)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
-    if sought and only_rows:
-        screen.say(f"Did not look up {count(sought, 'name')}; `plan` and `submit` do.")
-    screen.say(*describe_input(classified, listed=[RowClass.REJECTED] if only_rows else []))
-    if check is not None:
-        check.describe(verdicts)
-        check.describe_plan(plan)
-    if not only_rows and check is None:
-        screen.say(describe_unchecked(tenant, settings.check_tenant))
+    tally, lower_bound = as_if_planned(tally, plan), max(plan.lower_bound, run.lower_bound if run else 0)
+    checked = check.checked(verdicts) if check else None
+    view, files = None, dict[str, str | None]()
     if only_rows:
-        given = [content.name for content in loaded.contents]
-        folder = results_folder(settings, given)
-        if validated.rejected.height or table.rejected.height:
-            make_folder(folder, given)
-            files |= write_result_files(
-                folder,
-                table,
-                validated.rejected,
-                None,
-                out_format=settings.out_format,
-                complain=screen.complain,
-            )
+        files = _described_rows(classified, loaded, settings, screen, unsought=sought)
+    else:
+        screen.say(*describe_input(classified, listed=[]))
+        if check is None:
+            screen.say(describe_unchecked(tenant, settings.check_tenant))
+        else:
+            check.describe(verdicts)
+            check.describe_plan(plan)
+        view = view_of(
+            classified,
+            plan,
+            settings,
+            names=names,
+            check=check,
+            checking=names.counts.calls + (checked.calls if checked else 0),
+            tally=tally,
+            lower_bound=lower_bound,
+            tenant=tenant,
+            now=runtime.now(),
+            by=column,
+        )
+        files = write_files(view, classified, settings, screen)
     return Summary(
         run=run_id,
         tenant=tenant,
         dry_run=True,
         rows=classified.rows,
         set_aside=changes_set_aside(classified.changes),
-        tally=as_if_planned(tally, plan),
-        lower_bound=max(plan.lower_bound, run.lower_bound if run else 0),
+        tally=tally,
+        lower_bound=lower_bound,
         posts_now=0,
         files=files,
         elapsed=runtime.clock.monotonic() - began,
         names=names.counts,
         left_out=table.left_out,
-        precheck=check.checked(verdicts) if check else None,
+        precheck=checked,
         settings=check.tenant_settings if check else None,
         approvals=check.approvals if check else None,
         warned=check.preflight.warned if check else (),
+        plan=view,
+        detail=detail,
+    )
+
+
+def _described_rows(
+    classified: Classified, loaded: LoadedInputs, settings: Settings, screen: Screen, *, unsought: int
+) -> dict[str, str | None]:
+    """Show which rows are valid, and write those that are not; returns the files.
+
+    Args:
+        classified: The rows.
+        loaded: The inputs.
+        settings: Where to write.
+        screen: For messages.
+        unsought: How many names were not looked up.
+    """
+    if unsought:
+        screen.say(f"Did not look up {count(unsought, 'name')}; `plan` and `submit` do.")
+    screen.say(*describe_input(classified, listed=[RowClass.REJECTED]))
+    if classified.rejected.is_empty() and classified.table.rejected.is_empty():
+        return {}
+    given = [content.name for content in loaded.contents]
+    folder = results_folder(settings, given)
+    make_folder(folder, given)
+    return write_result_files(
+        folder,
+        classified.table,
+        classified.rejected,
+        None,
+        out_format=settings.out_format,
+        complain=screen.complain,
     )
 
 

@@ -141,7 +141,7 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
             next_step="Nothing was sent. If it was a result file, such as rejected.csv, put back those of its columns "
             "`_line`, `_rule` and `_message` that are missing; their cells may be empty. Only then are the apostrophes "
             "removed that protect cells from being read as formulas. If it is another file, rename the columns. "
-            "`results.csv` and `tracked.csv` can't be submitted.",
+            "`plan.csv`, `results.csv` and `tracked.csv` can't be submitted.",
         )
     own_file = (
         f"{file} is a result file of access-batch. Its columns {_listed(reserved)} were left out, "

@@ -128,7 +128,7 @@ def write_result_files(
         path = folder / (REJECTED_WORKBOOK if results is None else WORKBOOK)
         if not (why := misfit(filled)):
             write = partial(write_workbook, sheets=filled)
-            written = _write(path, write, complain, comes_back=True) if filled else None
+            written = write_whole(path, write, complain, comes_back=True) if filled else None
             in_book = {name: written if name in filled else None for name in backs}
             return in_book if results is None else {**in_book, "results": written}
         complain(f"{path} can't be written as a workbook: {why}. CSV files are written instead.")
@@ -314,7 +314,7 @@ def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain, *, comes
     """
     safe = _safe(sheet)
     safe.rows.columns = list(safe.headers)
-    return _write(
+    return write_whole(
         path,
         lambda file: safe.rows.write_csv(
             file, quote_style="always", separator=form.delimiter, include_bom=form.is_for_spreadsheets
@@ -324,8 +324,17 @@ def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain, *, comes
     )
 
 
-def _write(path: Path, write: Callable[[BinaryIO], object], complain: Complain, *, comes_back: bool) -> str | None:
-    """Write a file completely or not at all; return its path if it was."""
+def write_whole(
+    path: Path, write: Callable[[BinaryIO], object], complain: Complain, *, comes_back: bool = False
+) -> str | None:
+    """Write a file completely or not at all; return its path if it was.
+
+    Args:
+        path: Where.
+        write: Writes its content.
+        complain: As in `write_csv`.
+        comes_back: As there.
+    """
     try:
         with whole_file(path, option=OPTION) as file:
             write(file)

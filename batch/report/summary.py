@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batch.dedupe.row_class import SetAside
     from batch.model import Tally, TrackSummary
     from batch.names.resolve import NameCounts
+    from batch.report.plan_view import PlanView
     from batch.status.approvals_ahead import ApprovalsAhead
     from batch.status.findings import Warned
 
@@ -49,6 +50,8 @@ class Summary:
         changes: The input's changes in the run by state, each once, however often it was submitted; None as in `tally`.
         left_out: How many rows of the files `--where` leaves out; `rows` does not have them.
         warned: The rows that were to be sent although the tenant may refuse them.
+        plan: Everything that is shown of a plan; None if this is none.
+        detail: Whether the plan's object lists every change.
         head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
     """
 
@@ -72,6 +75,8 @@ class Summary:
     changes: Mapping[str, int] | None = None
     left_out: int = 0
     warned: tuple[Warned, ...] = ()
+    plan: PlanView | None = None
+    detail: bool = False
     head: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -101,6 +106,7 @@ class Summary:
             **(self.settings.as_json() if self.settings else dict.fromkeys(_SETTINGS)),
             "approvals": self.approvals and asdict(self.approvals),
             "warnings": warnings_as_json(self.warned),
+            "plan": self.plan and self.plan.as_json(detail=self.detail),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
             "files": {**dict.fromkeys(_FILES), **self.files},
             "head": self.head or None,
@@ -134,7 +140,7 @@ class Summary:
 
 
 _SETTINGS: Final = ("requester", "access_request_config", "triggers")
-_FILES: Final = ("rejected", "refused", "unsent", "failed", "results", "report")
+_FILES: Final = ("rejected", "refused", "unsent", "failed", "results", "report", "plan", "page")
 
 
 def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:

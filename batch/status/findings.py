@@ -226,20 +226,20 @@ def _with_facts(fresh: pl.DataFrame, facts: TenantFacts, now: datetime) -> pl.Da
 
 _DATES: Final = ("start_date", "remove_date")
 _DATE: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
-_WHO: Final = ("owner", "approvers", "revoke_approvers")
+_WORDS: Final = ("owner", "approvers", "revoke_approvers", "name", "owner_name", "lifecycle")
 """Facts that no rule looks at."""
 
 
 def _items(items: Mapping[Item, ItemFacts]) -> pl.DataFrame:
-    names = [one.name for one in fields(ItemFacts) if one.name not in _WHO]
+    names = [one.name for one in fields(ItemFacts) if one.name not in _WORDS]
     rows = [(*item, *(getattr(facts, name) for name in names)) for item, facts in items.items()]
     types = {f"item_{name}": pl.Int64 if name == "longest_hours" else pl.Boolean for name in names}
     return pl.DataFrame(rows, schema={"item_type": pl.String, "item_id": pl.String, **types}, orient="row")
 
 
 def _people(people: Mapping[str, PersonFacts]) -> pl.DataFrame:
-    names = [one.name for one in fields(PersonFacts) if one.name != "lifecycle"]
-    rows = [(person, *facts.as_list()[:-1]) for person, facts in people.items()]
+    names = [one.name for one in fields(PersonFacts) if one.name not in _WORDS]
+    rows = [(person, *(getattr(facts, name) for name in names)) for person, facts in people.items()]
     types = {f"person_{name}": pl.Boolean for name in names}
     return pl.DataFrame(rows, schema={"identity_id": pl.String, **types}, orient="row")
 

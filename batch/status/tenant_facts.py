@@ -36,6 +36,8 @@ class ItemFacts:
         owner: Id of its owner.
         approvers: Who approves a grant, in order: the vendor's words, such as `OWNER` or `MANAGER`.
         revoke_approvers: The same for a revoke.
+        name: Its name.
+        owner_name: Its owner's name.
     """
 
     listed: bool | None = None
@@ -50,6 +52,8 @@ class ItemFacts:
     owner: str | None = None
     approvers: tuple[str, ...] | None = None
     revoke_approvers: tuple[str, ...] | None = None
+    name: str | None = None
+    owner_name: str | None = None
 
     def with_rules(self, rules: ItemFacts) -> ItemFacts:
         """These facts, with what is known of other rules in place of them."""
@@ -65,7 +69,8 @@ class ItemFacts:
         """The reverse of `as_list`."""
         # JSON has lists for tuples.
         kept: list[Any] = [tuple(value) if isinstance(value, list) else value for value in fields]
-        return cls(**dict(zip(cls.__slots__, kept, strict=True)))
+        # What an older version has cached has fewer fields.
+        return cls(**dict(zip(cls.__slots__, kept, strict=False)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +83,7 @@ class PersonFacts:
         inactive: Whether it is inactive.
         protected: Whether it is protected.
         lifecycle: Its lifecycle state, in the tenant's own word; empty if unknown.
+        name: Its display name; empty if unknown.
     """
 
     listed: bool | None = None
@@ -85,6 +91,7 @@ class PersonFacts:
     inactive: bool | None = None
     protected: bool | None = None
     lifecycle: str = ""
+    name: str = ""
 
     def as_list(self) -> list[Any]:
         """The fields as a list, for JSON."""
@@ -93,7 +100,7 @@ class PersonFacts:
     @classmethod
     def from_list(cls, fields: Sequence[Any]) -> PersonFacts:
         """The reverse of `as_list`."""
-        return cls(**dict(zip(cls.__slots__, fields, strict=True)))
+        return cls(**dict(zip(cls.__slots__, fields, strict=False)))
 
 
 KNOWN: Final = PersonFacts(listed=True, exists=True)

@@ -31,6 +31,7 @@ IDS_PER_CALL: Final = min(FILTER_VALUES, ROLES_PAGE_LIMIT, PAGE_LIMIT) - 1
 """Ids in one question: fewer rows than a page holds, which is therefore the last one."""
 
 _MOST_TEXT: Final = 60
+_MOST_NAME: Final = 120
 _HYPHENS_BEFORE: Final = (8, 12, 16, 20)
 _ID_DIGITS: Final = 32
 _HOURS: Final = {"HOURS": 1, "DAYS": 24, "WEEKS": 7 * 24, "MONTHS": 31 * 24}
@@ -200,6 +201,8 @@ def item_facts(row: Mapping[str, Any]) -> ItemFacts:
         form_required=(isinstance(form, str) and bool(form)) if "formDefinitionId" in rules else None,
         reauthorization_required=flag(rules.get("reauthorizationRequired")),
         owner=_id_of(row.get("owner")),
+        owner_name=_name_of(row.get("owner")),
+        name=_name_of(row),
         approvers=_approvers(rules.get("approvalSchemes")),
         revoke_approvers=_approvers(revocation.get("approvalSchemes")) if isinstance(revocation, dict) else None,
     )
@@ -209,7 +212,7 @@ def person_facts(row: Mapping[str, Any]) -> PersonFacts:
     """What a row of a list of identities says: it has no word on activity, and names of lifecycle states are free."""
     state = row.get("lifecycleState")
     name = state.get("stateName") if isinstance(state, dict) else None
-    known = PersonFacts(listed=True, exists=True)
+    known = PersonFacts(listed=True, exists=True, name=_name_of(row) or "")
     if not isinstance(name, str):
         return known
     return replace(known, lifecycle=on_one_line(name[: 4 * _MOST_TEXT], most=_MOST_TEXT))
@@ -227,6 +230,11 @@ def _hours(duration: Any) -> int | None:
 def _id_of(reference: Any) -> str | None:
     found = reference.get("id") if isinstance(reference, dict) else None
     return on_one_line(found, most=_MOST_TEXT) if isinstance(found, str) else None
+
+
+def _name_of(reference: Any) -> str | None:
+    found = reference.get("name") if isinstance(reference, dict) else None
+    return on_one_line(found[: 4 * _MOST_NAME], most=_MOST_NAME) if isinstance(found, str) else None
 
 
 def _approvers(schemes: Any) -> tuple[str, ...] | None:

@@ -28,8 +28,10 @@ _REVOCABLE: Final = "revocable"
 _STANDALONE: Final = "standalone"
 _LIFECYCLE: Final = ("attributes", "cloudLifecycleState")
 _ACCOUNTS: Final = "accounts"
+_NAME: Final = "displayName"
 _PERSON_FIELDS: Final = (
     *(f"{ACCESS_FIELD}.{_REVOCABLE}", f"{ACCESS_FIELD}.{_STANDALONE}", "inactive", "protected", ".".join(_LIFECYCLE)),
+    _NAME,
     f"{_ACCOUNTS}.source.id",
 )
 _MOST_TEXT: Final = 60
@@ -147,10 +149,15 @@ def _person(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> Indexed
             exists=True,
             inactive=flag(document.get("inactive")),
             protected=flag(document.get("protected")),
-            lifecycle=on_one_line(state[: 4 * _MOST_TEXT], most=_MOST_TEXT) if isinstance(state, str) else "",
+            lifecycle=_text(state),
+            name=_text(document.get(_NAME)),
         ),
         crowded=_crowded(document.get(_ACCOUNTS)),
     )
+
+
+def _text(value: Any) -> str:
+    return on_one_line(value[: 4 * _MOST_TEXT], most=_MOST_TEXT) if isinstance(value, str) else ""
 
 
 def _crowded(accounts: Any) -> frozenset[str]:

@@ -290,8 +290,8 @@ def test_a_result_file_that_lost_some_of_its_columns_is_not_read_without_them() 
     assert error.next_step == (
         "Nothing was sent. If it was a result file, such as rejected.csv, put back those of its columns `_line`, "
         "`_rule` and `_message` that are missing; their cells may be empty. Only then are the apostrophes removed "
-        "that protect cells from being read as formulas. If it is another file, rename the columns. `results.csv` and "
-        "`tracked.csv` can't be submitted."
+        "that protect cells from being read as formulas. If it is another file, rename the columns. `plan.csv`, "
+        "`results.csv` and `tracked.csv` can't be submitted."
     )
     whole = read_text("identity_id,item_type,item_id,comment,_line,_rule,_message\na,ROLE,b,'=1+1,2,,\n")
     assert whole.rows["comment"].to_list() == ["=1+1"]

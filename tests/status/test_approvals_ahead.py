@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.status.approvals_ahead import ApprovalsAhead, approvals_ahead
+from batch.status.approvals_ahead import ApprovalsAhead, Awaited, approvals_ahead
 from batch.status.tenant_facts import ItemFacts
 
 if TYPE_CHECKING:
@@ -32,17 +33,29 @@ ROLE: Item = ("ROLE", "r1")
     ("changes", "items", "found"),
     [
         (TWO_GRANTS, {}, {"changes": 2, "unknown": 2}),
-        (TWO_GRANTS, {ROLE: ItemFacts(approvers=("MANAGER", "OWNER"))}, {"changes": 2, "known": 4}),
+        (
+            TWO_GRANTS,
+            {ROLE: ItemFacts(approvers=("MANAGER", "OWNER"))},
+            {
+                "changes": 2,
+                "known": 4,
+                "by_approver": (Awaited(kind="MANAGER", steps=2), Awaited(kind="OWNER", steps=2)),
+            },
+        ),
         (TWO_GRANTS, {ROLE: ItemFacts(approvers=())}, {"changes": 2, "unneeded": 2}),
         (TWO_GRANTS, {ROLE: ItemFacts(revoke_approvers=("MANAGER",))}, {"changes": 2, "unknown": 2}),
         (TWO_GRANTS, {("ACCESS_PROFILE", "r1"): ItemFacts(approvers=("OWNER",))}, {"changes": 2, "unknown": 2}),
-        (REVOKE, {ROLE: ItemFacts(approvers=(), revoke_approvers=("MANAGER",))}, {"changes": 1, "known": 1}),
+        (
+            REVOKE,
+            {ROLE: ItemFacts(approvers=(), revoke_approvers=("MANAGER",))},
+            {"changes": 1, "known": 1, "by_approver": (Awaited(kind="MANAGER", steps=1),)},
+        ),
         (frame(), {}, {}),
     ],
     ids=["unknown", "two steps", "no approval", "only revokes known", "other kind", "revoke", "nothing"],
 )
 def test_each_change_needs_every_step_of_its_item(
-    changes: pl.DataFrame, items: dict[Item, ItemFacts], found: dict[str, int]
+    changes: pl.DataFrame, items: dict[Item, ItemFacts], found: dict[str, Any]
 ) -> None:
     assert approvals_ahead(changes, "", items) == ApprovalsAhead(**found)
 
@@ -64,6 +77,20 @@ def test_the_requester_approves_what_he_owns_if_owners_approve(
 ) -> None:
     items = {ROLE: ItemFacts(approvers=steps, owner=owner)}
     assert approvals_ahead(TWO_GRANTS, requester, items).by_requester == own
+
+
+def test_an_owner_of_several_items_is_one_approver_by_name() -> None:
+    changes = frame(("GRANT", "p1", "ROLE", "r1"), ("GRANT", "p2", "ENTITLEMENT", "e1"), ("REVOKE", "p1", "ROLE", "r2"))
+    items = {
+        ROLE: ItemFacts(approvers=("OWNER", "MANAGER"), owner="a-1", owner_name="Anna"),
+        ("ENTITLEMENT", "e1"): ItemFacts(approvers=("ENTITLEMENT_OWNER",), owner="A1"),
+        ("ROLE", "r2"): ItemFacts(revoke_approvers=("ALL_OWNERS",), owner="b", owner_name="Ben"),
+    }
+    assert approvals_ahead(changes, "", items).by_approver == (
+        Awaited(kind="OWNER", steps=2, owner="a1", name="Anna"),
+        Awaited(kind="MANAGER", steps=1),
+        Awaited(kind="OWNER", steps=1, owner="b", name="Ben"),
+    )
 
 
 @pytest.mark.parametrize(("requester", "mine"), [("p2", 1), ("P-1", 1), ("p3", 0), ("", 0)])
@@ -95,7 +122,9 @@ def test_the_count_is_what_counting_change_by_change_gives(
     for operation, _, kind, item in changes:
         approval = items.get((kind, item), ItemFacts())
         schemes.append((approval, approval.approvers if operation == "GRANT" else approval.revoke_approvers))
-    assert found == ApprovalsAhead(
+    assert sum(one.steps for one in found.by_approver) == found.known
+    assert [one.steps for one in found.by_approver] == sorted((one.steps for one in found.by_approver), reverse=True)
+    assert replace(found, by_approver=()) == ApprovalsAhead(
         changes=len(changes),
         known=sum(len(steps) for _, steps in schemes if steps),
         unneeded=sum(steps == () for _, steps in schemes),

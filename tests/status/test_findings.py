@@ -239,7 +239,7 @@ def test_facts_of_items_survive_being_cached(facts: ItemFacts) -> None:
 
 
 def test_facts_of_people_survive_being_cached() -> None:
-    facts = PersonFacts(listed=True, inactive=False, lifecycle="on leave")
+    facts = PersonFacts(listed=True, inactive=False, lifecycle="on leave", name="Anna")
     assert PersonFacts.from_list(facts.as_list()) == facts
 
 
@@ -256,8 +256,21 @@ def test_the_entitlements_that_are_granted_most_often_are_asked_for_their_config
 
 
 def test_a_configuration_adds_to_what_the_list_says_and_takes_nothing_away() -> None:
-    listed = ItemFacts(listed=True, exists=True, requestable=False, owner="o1", comment_required=True)
+    listed = ItemFacts(listed=True, exists=True, requestable=False, owner="o1", name="Clerk", comment_required=True)
     rules = ItemFacts(listed=True, exists=True, end_date_required=True, comment_required=False)
     assert listed.with_rules(rules) == ItemFacts(
-        listed=True, exists=True, requestable=False, owner="o1", end_date_required=True, comment_required=False
+        listed=True,
+        exists=True,
+        requestable=False,
+        owner="o1",
+        name="Clerk",
+        end_date_required=True,
+        comment_required=False,
+    )
+
+
+def test_facts_that_an_older_version_has_cached_lack_the_names() -> None:
+    assert ItemFacts.from_list(SHOWN.as_list()[:-2]) == SHOWN
+    assert PersonFacts.from_list([True, True, None, None, "on leave"]) == PersonFacts(
+        listed=True, exists=True, lifecycle="on leave"
     )

@@ -104,11 +104,11 @@ def test_only_a_role_that_an_administrator_does_not_see_is_missing_for_certain()
 
 
 def test_people_are_looked_for_among_all_identities_with_or_without_an_account() -> None:
-    row = {"id": ONE, "lifecycleState": {"stateName": "on\nleave"}}
+    row = {"id": ONE, "name": "Anna\nLee", "lifecycleState": {"stateName": "on\nleave"}}
     lists = Lists(row)
     found = asked(lists, lambda facts: facts.people([ONE, "f" * 32]))
     assert found == {
-        ONE: PersonFacts(listed=True, exists=True, lifecycle="on leave"),
+        ONE: PersonFacts(listed=True, exists=True, lifecycle="on leave", name="Anna Lee"),
         "f" * 32: PersonFacts(listed=False, exists=False),
     }
     assert {request.url.params["defaultFilter"] for request in lists.requests} == {"NONE"}
@@ -133,6 +133,7 @@ def test_a_list_that_is_cut_short_does_not_make_items_missing() -> None:
 
 FULL = {
     "id": ONE,
+    "name": "Clerk\tII",
     "enabled": False,
     "requestable": True,
     "accessRequestConfig": {
@@ -162,6 +163,8 @@ def test_every_rule_of_an_item_is_read() -> None:
         owner="o1",
         approvers=("OWNER", "GOVERNANCE_GROUP", "?"),
         revoke_approvers=("MANAGER",),
+        name="Clerk II",
+        owner_name="Olga",
     )
     of_entitlement = {"accessRequestConfig": {"requestCommentRequired": True, "formDefinitionId": None}}
     assert item_facts(of_entitlement) == ItemFacts(listed=True, exists=True, comment_required=True, form_required=False)

@@ -79,6 +79,7 @@ def test_one_search_tells_what_people_hold_and_what_they_are() -> None:
                 "id": "a",
                 "inactive": True,
                 "protected": False,
+                "displayName": "Anna\nLee",
                 "attributes": {"cloudLifecycleState": "on\nleave"},
                 "access": [
                     {"id": "r1", "type": "ROLE", "revocable": False},
@@ -91,7 +92,7 @@ def test_one_search_tells_what_people_hold_and_what_they_are() -> None:
         "A",
         "b",
     )
-    facts = PersonFacts(listed=True, exists=True, inactive=True, protected=False, lifecycle="on leave")
+    facts = PersonFacts(listed=True, exists=True, inactive=True, protected=False, lifecycle="on leave", name="Anna Lee")
     held = frozenset({ROLE, ("ENTITLEMENT", "e1")})
     assert found == {
         "A": IndexedPerson(held=held, unrevocable=frozenset({ROLE}), facts=facts, crowded=frozenset({"s1"}))
@@ -99,7 +100,7 @@ def test_one_search_tells_what_people_hold_and_what_they_are() -> None:
     assert json.loads(request.content)["queryResultFilter"] == {
         "includes": [
             *("id", "access.id", "access.type", "accessCount", "access.revocable", "access.standalone"),
-            *("inactive", "protected", "attributes.cloudLifecycleState", "accounts.source.id"),
+            *("inactive", "protected", "attributes.cloudLifecycleState", "displayName", "accounts.source.id"),
         ]
     }
 

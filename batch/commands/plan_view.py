@@ -1,0 +1,116 @@
+"""The view of a plan that was just made, and its files."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+from batch.report.files import make_folder
+from batch.report.plan_files import NAMES, write_plan_files
+from batch.report.plan_rows import plan_rows
+from batch.report.plan_view import Cost, PlanAbout, plan_view, tracking_calls
+from batch.report.preflight import describe_warnings
+from batch.report.summary import count_states
+from batch.text import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from batch.commands.names import Names
+    from batch.commands.precheck import CommandPrecheck
+    from batch.commands.screen import Screen
+    from batch.model import Tally
+    from batch.pipeline import Classified
+    from batch.plan import Plan
+    from batch.read import Column
+    from batch.report.plan_view import PlanView
+    from batch.settings import Settings
+
+
+def view_of(
+    classified: Classified,
+    plan: Plan,
+    settings: Settings,
+    *,
+    names: Names,
+    check: CommandPrecheck | None,
+    checking: int,
+    tally: Tally,
+    lower_bound: int,
+    tenant: str,
+    now: datetime,
+    by: Column | None = None,
+) -> PlanView:
+    """The view of a plan.
+
+    Args:
+        classified: The input's changes.
+        plan: Of those that still need a request.
+        settings: The rate limit.
+        names: The input's names.
+        check: What the tenant was asked; None if it was not.
+        checking: Calls that this took.
+        tally: Of the run, as if the plan were written.
+        lower_bound: No plan of the run's changes needs fewer requests.
+        tenant: The tenant's name.
+        now: When the plan was made.
+        by: The user's column to count the changes by.
+    """
+    preflight = check.preflight if check else None
+    lines = plan_rows(
+        classified,
+        plan,
+        names=names.known(),
+        items=preflight.items if preflight else None,
+        people=preflight.people if preflight else None,
+        by=by,
+    )
+    requester = check.tenant_settings.requester if check and check.tenant_settings else None
+    planned = int(lines.get_column("request").is_not_null().sum())
+    return plan_view(
+        lines,
+        rows={row_class.value: number for row_class, number in classified.rows.items()},
+        cost=Cost(
+            requests=count_states(tally.requests)["unsent"],
+            lower_bound=lower_bound,
+            checking=checking,
+            tracking=tracking_calls(planned),
+            rate=settings.pace,
+        ),
+        about=PlanAbout(
+            tenant=tenant,
+            inputs=tuple(classified.table.originals.get_column("_file").unique(maintain_order=True)),
+            made_at=instant(now),
+            made_by=_user(),
+            requester=(requester.name or requester.id) if requester else "",
+            by=by.header if by else "",
+        ),
+        approvals=check.approvals if check else None,
+        warnings=tuple(describe_warnings(preflight.warned)) if preflight else (),
+    )
+
+
+def require_folder(settings: Settings, inputs: Sequence[str]) -> None:
+    """Check that the files of a plan can be written, if they are asked for, before anything is asked.
+
+    Raises:
+        SettingsError: They can't.
+    """
+    if settings.out is not None:
+        make_folder(settings.out, inputs, names=NAMES)
+
+
+def write_files(view: PlanView, classified: Classified, settings: Settings, screen: Screen) -> dict[str, str | None]:
+    """Write the files of a plan, if they are asked for."""
+    if settings.out is None:
+        return {}
+    return write_plan_files(settings.out, view, form=classified.table.form, complain=screen.complain)
+
+
+def _user() -> str:
+    """The name of this user of the machine; empty if it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
