@@ -6,17 +6,21 @@ import getpass
 from typing import TYPE_CHECKING
 
 from batch.report.files import make_folder
+from batch.report.plan_count import plan_view, tracking_calls
 from batch.report.plan_files import NAMES, write_plan_files
 from batch.report.plan_rows import plan_rows
-from batch.report.plan_view import Cost, PlanAbout, plan_view, tracking_calls
+from batch.report.plan_view import Cost, PlanAbout
+from batch.report.precheck import describe_doubts, describe_unchecked
 from batch.report.preflight import describe_warnings
 from batch.report.summary import count_states
+from batch.report.tenant_settings import describe_cautions
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from batch.answers.events import PrecheckResult
     from batch.commands.names import Names
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.screen import Screen
@@ -35,7 +39,7 @@ def view_of(
     *,
     names: Names,
     check: CommandPrecheck | None,
-    checking: int,
+    checked: PrecheckResult | None,
     tally: Tally,
     lower_bound: int,
     tenant: str,
@@ -50,7 +54,7 @@ def view_of(
         settings: The rate limit.
         names: The input's names.
         check: What the tenant was asked; None if it was not.
-        checking: Calls that this took.
+        checked: What the tenant answered.
         tally: Of the run, as if the plan were written.
         lower_bound: No plan of the run's changes needs fewer requests.
         tenant: The tenant's name.
@@ -66,15 +70,17 @@ def view_of(
         people=preflight.people if preflight else None,
         by=by,
     )
-    requester = check.tenant_settings.requester if check and check.tenant_settings else None
+    shown = check.tenant_settings if check else None
+    requester = shown.requester if shown else None
+    requests = count_states(tally.requests)["unsent"]
     planned = int(lines.get_column("request").is_not_null().sum())
     return plan_view(
         lines,
         rows={row_class.value: number for row_class, number in classified.rows.items()},
         cost=Cost(
-            requests=count_states(tally.requests)["unsent"],
+            requests=requests,
             lower_bound=lower_bound,
-            checking=checking,
+            checking=names.counts.calls + (checked.calls if checked else 0),
             tracking=tracking_calls(planned),
             rate=settings.pace,
         ),
@@ -87,8 +93,22 @@ def view_of(
             by=by.header if by else "",
         ),
         approvals=check.approvals if check else None,
-        warnings=tuple(describe_warnings(preflight.warned)) if preflight else (),
+        warnings=[*_warnings(check, checked, settings, requests)]
+        if check
+        else [describe_unchecked(tenant, settings.check_tenant)],
     )
+
+
+def _warnings(
+    check: CommandPrecheck, checked: PrecheckResult | None, settings: Settings, requests: int
+) -> Iterator[str]:
+    """What the tenant does not show, what its answers leave open, and what may surprise people."""
+    yield from check.unknown
+    if checked:
+        yield from describe_doubts(checked)
+    if check.tenant_settings and check.approvals:
+        yield from describe_cautions(check.tenant_settings, check.approvals, settings.pace, requests)
+    yield from describe_warnings(check.preflight.warned)
 
 
 def require_folder(settings: Settings, inputs: Sequence[str]) -> None:

@@ -83,6 +83,7 @@ class CommandPrecheck:
     Attributes:
         tenant_settings: What holds for every request at the tenant; None if it was not asked.
         approvals: What the newest plan asks of approvers; None without one.
+        unknown: Sentences about what the tenant does not show.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class CommandPrecheck:
         self._unsure = 0
         self.tenant_settings: TenantSettings | None = None
         self.approvals: ApprovalsAhead | None = None
+        self.unknown: tuple[str, ...] = ()
         self._asking: tuple[Precheck | Preflight, ...] = ()
         self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
@@ -327,6 +329,7 @@ class CommandPrecheck:
                 " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."
             )
         self._screen.say(*unknown)
+        self.unknown = unknown
         return tenant_view
 
     def _show_cost(self, event: RunEvent) -> None:

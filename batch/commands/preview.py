@@ -148,7 +148,7 @@ def preview(
             settings,
             names=names,
             check=check,
-            checking=names.counts.calls + (checked.calls if checked else 0),
+            checked=checked,
             tally=tally,
             lower_bound=lower_bound,
             tenant=tenant,

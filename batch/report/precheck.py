@@ -68,6 +68,11 @@ def describe_precheck(precheck: PrecheckResult | None) -> Iterator[str]:
             yield f"Asked the tenant in {count(precheck.calls, 'call')}{ago}: {found}."
         else:
             yield f"The tenant answered {f'up to {age}' if age else 'a moment'} ago: {found}."
+    yield from describe_doubts(precheck)
+
+
+def describe_doubts(precheck: PrecheckResult) -> Iterator[str]:
+    """What the tenant's answers leave open."""
     if precheck.unsure:
         it, they = ("It", "is") if precheck.unsure == 1 else ("They", "are")
         yield (

@@ -42,12 +42,23 @@ def describe_settings(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rat
         yield f"Requester: {who}{level}{mine}."
     if isinstance(config, AccessRequestConfig) and (allowed := _allowed(config)):
         yield f"The tenant's configuration: {' '.join(allowed)}"
+    yield from _triggers(settings, rate, requests)
+    yield from _approvals(ahead)
+    yield from _by_requester(settings, ahead)
+
+
+def describe_cautions(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rate, requests: int) -> Iterator[str]:
+    """The part of it that may surprise people: triggers that wait, and approvals that fall back on the requester."""
+    yield from _triggers(settings, rate, requests)
+    yield from _by_requester(settings, ahead)
+
+
+def _triggers(settings: TenantSettings, rate: Rate, requests: int) -> Iterator[str]:
     if not isinstance(settings.subscriptions, Unshown) and settings.subscriptions:
         least = duration(max(0, requests - 1) * TRIGGER_RATE.seconds / TRIGGER_RATE.requests)
         takes = f"with which {count(requests, 'request')} {_take(requests)} at least {least}"
         slower = f": consider --rate {PROPOSED}, {takes}" if _is_above(rate) else ", which your --rate keeps to"
         yield f"{_waiting(settings.subscriptions)} {_SIZED[:1].upper()}{_SIZED[1:]}{slower}."
-    yield from _approvals(ahead, config if isinstance(config, AccessRequestConfig) else AccessRequestConfig())
 
 
 def describe_unshown(settings: TenantSettings, dialect: Dialect) -> Iterator[str]:
@@ -145,7 +156,7 @@ def _is_above(rate: Rate) -> bool:
     return rate.requests * TRIGGER_RATE.seconds > TRIGGER_RATE.requests * rate.seconds
 
 
-def _approvals(ahead: ApprovalsAhead, config: AccessRequestConfig) -> Iterator[str]:
+def _approvals(ahead: ApprovalsAhead) -> Iterator[str]:
     if not ahead.changes:
         return
     unknown, needed = ahead.unknown, ahead.changes - ahead.unneeded - ahead.unknown
@@ -163,7 +174,11 @@ def _approvals(ahead: ApprovalsAhead, config: AccessRequestConfig) -> Iterator[s
         f"Approvals: {'; '.join(parts)}. Packing saves requests, not approvals. Which of them send an "
         "e-mail depends on the tenant's templates."
     )
+
+
+def _by_requester(settings: TenantSettings, ahead: ApprovalsAhead) -> Iterator[str]:
     if ahead.by_requester:
+        config = settings.config if isinstance(settings.config, AccessRequestConfig) else AccessRequestConfig()
         theirs = {
             True: "the tenant is set to approve such a change at once",
             False: "the tenant passes that on to an administrator",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from batch.sandbox.item_rules import Approver, ApproverType, RequestRules
 from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import accepted, environment, write_rows
+from tests.end_to_end.program import Terminal, accepted, environment, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,3 +159,46 @@ def test_a_plan_of_names_is_shown_in_the_inputs_names(
     for words in (f"role {CLERK.name} ", f"role {AUDITOR.name} ", ANNA.email, BEN.alias, "3 grants for 2 people"):
         assert words in out
     assert ANNA.id not in out
+
+
+def test_a_run_that_was_planned_and_not_sent_is_shown_as_it_will_be_sent(
+    program: Program, path: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = program("plan", path, "--json", env=environment(sandbox)).json
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", Terminal("n\n"))
+        assert program("submit", path, env=environment(sandbox)).code == 130
+    after = program("plan", path, "--json", "--detail", env=environment(sandbox)).json
+    assert accepted(sandbox) == {}
+    for key in ("operations", "people", "rows"):
+        assert after["plan"][key] == before["plan"][key]
+    assert after["plan"]["calls"]["sending"] == before["plan"]["calls"]["sending"] == after["requests"]["unsent"]
+    requests = {one["request"] for one in after["plan"]["changes"]} - {None}
+    assert requests == set(range(1, after["requests"]["unsent"] + 1))
+    assert program("submit", path, "--yes", env=environment(sandbox)).code == 3
+    done = program("plan", path, "--json", env=environment(sandbox)).json["plan"]
+    assert (done["operations"], done["calls"]["sending"]) == ({}, 0)
+    assert {"class": "submitted", "rule": "", "reason": "sent by this run already", "changes": 3} in done["skipped"]
+
+
+def test_a_plan_that_was_made_without_asking_says_so_wherever_it_is_read(
+    program: Program, path: Path, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    words = "Did not ask the tenant which changes are in progress or held"
+    asked = program("plan", path, "--check-tenant", "never", "--quiet", "--out", tmp_path, env=environment(sandbox))
+    assert asked.err == ""
+    assert words in asked.out
+    assert words in (tmp_path / "plan.html").read_text("utf-8")
+    loud = program("plan", path, "--check-tenant", "never", env=environment(sandbox))
+    assert (words in loud.err, words in loud.out) == (True, False)
+
+
+def test_what_the_tenant_may_refuse_is_a_warning_of_the_plan(
+    program: Program, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    item = COMPANY.of_type(ItemType.ACCESS_PROFILE)[0]
+    sandbox.tenant.known.change_item(item.id, requestable=False)
+    row = {"operation": "GRANT", "identity_id": ANNA.id, "item_type": "ACCESS_PROFILE", "item_id": item.id}
+    made = program("plan", write_rows(tmp_path / "in.csv", [row]), "--json", env=environment(sandbox)).json
+    (warning,) = made["plan"]["warnings"]
+    assert "(item_not_requestable)" in warning

@@ -10,8 +10,9 @@ from batch.names.known import NO_KNOWN_NAMES
 from batch.pipeline import classify_input, plan_fresh
 from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
+from batch.report.plan_count import plan_view
 from batch.report.plan_rows import column_named, plan_rows
-from batch.report.plan_view import Cost, PlanAbout, plan_view
+from batch.report.plan_view import Cost, PlanAbout
 from batch.validate.rows import validate
 from tests.plan.changes import RUN, hex_id
 

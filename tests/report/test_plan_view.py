@@ -17,9 +17,11 @@ from batch.model import RowClass
 from batch.names.known import KnownNames
 from batch.pipeline import plan_fresh
 from batch.plan import NO_PLAN
+from batch.report.plan_count import EMPTY, MOST_PEOPLE, tracking_calls, view_again
 from batch.report.plan_rows import PLAN_ROWS, SENT, UNCONFIRMED, column_named, plan_rows
-from batch.report.plan_view import EMPTY, MOST_PEOPLE, Counted, Skipped, tracking_calls
+from batch.report.plan_view import Counted, Skipped
 from batch.states import State
+from batch.status.approvals_ahead import ApprovalsAhead, Awaited
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.text import HIDDEN
 from tests.plan.changes import RUN, hex_id
@@ -68,6 +70,15 @@ def test_a_person_or_item_that_is_named_has_at_least_as_many_changes_as_the_next
         assert totals == sorted(totals, reverse=True)
     assert len(made.people) == min(MOST_PEOPLE, made.all.people)
     assert json.loads(json.dumps(made.as_json(detail=True)))["operations"] == dict(made.all.changes)
+
+
+@given(ROWS, st.sampled_from(["", "department"]))
+def test_a_view_that_was_written_down_is_the_same_again(rows: list[str], by: str) -> None:
+    approvals = ApprovalsAhead(
+        changes=3, known=2, by_approver=(Awaited(kind="OWNER", steps=2, owner="o", name="Olga"),)
+    )
+    made = view(*rows, by=by, approvals=approvals if by else None, warnings=["Mind the gap."])
+    assert view_again(json.loads(json.dumps(made.as_json())), made.lines) == made
 
 
 def test_end_dates_are_those_of_grants() -> None:
