@@ -12,11 +12,11 @@ import polars as pl
 from batch.commands.session import notices_on
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.errors import SettingsError
-from batch.loops.accounts import AccountLookup
+from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup
 from batch.model import CheckTenant, RowClass
-from batch.names.accounts import ACCOUNT, NO_CHOICE, Wanted, chosen
+from batch.names.accounts import ACCOUNT, NO_CHOICE, Wanted, chosen, needs_assignment
 from batch.names.meaning import NameMeaning, NameOutcome
-from batch.report.precheck import describe_no_accounts
+from batch.report.precheck import describe_assignments, describe_no_accounts
 from batch.text import count
 from batch.validate.prepare import ACCOUNT_COLUMNS, blank_to_null
 
@@ -129,6 +129,8 @@ class Accounts:
         return {one: kept.get(name, NO_CHOICE) for one, name in names.items()}
 
     async def _ask(self, wanted: list[Wanted], ledger: Ledger, sessions: SessionFactory) -> dict[Wanted, NameMeaning]:
+        by_assignment = {(one.identity, one.item) for one in wanted if needs_assignment(one)}
+        self._screen.say(*describe_assignments(len(by_assignment), MOST_ASSIGNMENTS))
         long = {one: _TOO_LONG for one in wanted if len(f"{one.account}{one.source}".encode()) > _MOST_BYTES}
         async with sessions.open(ledger, notices_on(self._screen)) as session:
             since = self._runtime.now() - timedelta(seconds=self._settings.max_age)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import PAGE_LIMIT, ItemType
 from batch.loops.approvals import together
-from batch.names.accounts import NO_CHOICE, Account, ItemAccounts, SourceAccounts, choose
+from batch.names.accounts import NO_CHOICE, Account, ItemAccounts, SourceAccounts, choose, needs_assignment
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.tenant.accounts import ITEMS_AT_ONCE
 from batch.tenant.reading import RefusedError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from batch.loops.precheck import AnswerCache
     from batch.model import Clock
-    from batch.names.accounts import Wanted
+    from batch.names.accounts import Assignment, Wanted
     from batch.status.in_progress import Item
     from batch.tenant.accounts import Choices
     from batch.tenant.holdings import PeopleIndex
@@ -30,10 +30,14 @@ ACCOUNTS: Final = "accounts for an item"
 SOURCE: Final = "source of an item"
 """Kind of cached answer: the key of an item's source, by JSON of its type and id."""
 
+MOST_ASSIGNMENTS: Final = 200
+"""Most pairs of a person and a role that are asked for the role's assignments, which takes a call each."""
+
 _UNKNOWN: Final = NameMeaning(
     outcome=NameOutcome.UNKNOWN,
     problem="there are several accounts, and the tenant does not tell which: clear the column account",
 )
+_TOO_MANY: Final = f"only {MOST_ASSIGNMENTS} such roles are looked up at a time"
 _OTHER_VERSION: Final = NameMeaning(
     outcome=NameOutcome.UNKNOWN,
     problem="there are several accounts on the item's source, and only --api v1 can choose one",
@@ -110,11 +114,15 @@ class AccountLookup:
         except RefusedError as error:
             self.closed = str(error)
             return dict.fromkeys(every, NO_CHOICE)
+        assignments = await self._assignments(
+            one for one in concerned if needs_assignment(one) and (one.identity, one.item_type, one.item) in offered
+        )
         found = dict.fromkeys(every, NO_CHOICE)
         for one in concerned:
             accounts = offered.get((one.identity, one.item_type, one.item))
             if accounts is not None:
-                found[one] = choose(one, accounts, nested=self._nested)
+                known = assignments.get((one.identity, one.item), "")
+                found[one] = choose(one, accounts, nested=self._nested, assignments=known)
             elif one.account:
                 found[one] = _UNKNOWN
         return found
@@ -164,6 +172,22 @@ class AccountLookup:
         at = self._clock.now()
         self._memory.put(self._tenant, ACCOUNTS, {_key(*key): _as_json(one) for key, one in new.items()}, at=at)
         return found | new
+
+    async def _assignments(self, wanted: Iterable[Wanted]) -> dict[tuple[str, str], Sequence[Assignment] | str]:
+        """The assignments of roles to people, or why they are not known, by the ids of both."""
+        pairs = sorted({(one.identity, one.item) for one in wanted})
+        found: dict[tuple[str, str], Sequence[Assignment] | str] = dict.fromkeys(pairs, _TOO_MANY)
+        asked = pairs[:MOST_ASSIGNMENTS]
+        answers = await together([self._ask_assignments(*pair) for pair in asked])
+        return found | dict(zip(asked, answers, strict=True))
+
+    async def _ask_assignments(self, person: str, role: str) -> Sequence[Assignment] | str:
+        async with self._slots:
+            try:
+                found = await self._choices.assignments(person, role)
+            except RefusedError as error:
+                return str(error)
+        return "its answer can't be read" if found is None else found
 
     async def _ask(self, person: str, items: Sequence[Item]) -> dict[tuple[str, str, str], ItemAccounts]:
         async with self._slots:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch.api.accounts import grant_selection, revoke_selection
+from batch.api.accounts import assignment_selection, grant_selection, revoke_selection
 from batch.api.dialects import ItemType, Operation
 from batch.names.meaning import ITEM_WORDS, LISTED, NameMeaning, NameOutcome, shown_name
 from batch.text import key_of
@@ -98,6 +98,26 @@ class ItemAccounts:
     needless: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """An assignment of a role to a person.
+
+    Attributes:
+        id: The tenant's id, by which a revoke names it.
+        accounts: The key of the source, and the native identity or uuid in lower case, of each account that it is on.
+        words: The same accounts for messages.
+    """
+
+    id: str
+    accounts: frozenset[tuple[str, str]]
+    words: tuple[str, ...] = ()
+
+    def is_on(self, account: Account, source: str) -> bool:
+        """Whether it is on an account of the source with this id."""
+        names = {text.casefold() for text in (account.native, account.uuid) if text}
+        return any((key_of(source), name) in self.accounts for name in names)
+
+
 ACCOUNT: Final = "account"
 """The ledger's word for how the account of a change was looked up, see `Wanted.as_name`."""
 
@@ -113,13 +133,22 @@ def chosen(meaning: NameMeaning) -> tuple[str, str]:
     return key, selection
 
 
-def choose(wanted: Wanted, offered: ItemAccounts, *, nested: bool) -> NameMeaning:
+def needs_assignment(wanted: Wanted) -> bool:
+    """Whether a row names an account that a request can only name by the assignment of a role."""
+    is_revoke = wanted.operation == Operation.REVOKE and wanted.item_type == ItemType.ROLE
+    return is_revoke and bool(wanted.account)
+
+
+def choose(
+    wanted: Wanted, offered: ItemAccounts, *, nested: bool, assignments: Sequence[Assignment] | str = ""
+) -> NameMeaning:
     """The account that a row means.
 
     Args:
         wanted: The change.
         offered: Its person's accounts for its item.
-        nested: Whether the API version lets a request choose.
+        nested: Whether the API version lets a grant choose. A revoke can wherever the tenant tells the accounts.
+        assignments: The person's assignments of the item, or why they are not known; see `needs_assignment`.
 
     Returns:
         NO_CHOICE if it needs none; otherwise the account's key and selection as `id`, or why none is found.
@@ -137,7 +166,27 @@ def choose(wanted: Wanted, offered: ItemAccounts, *, nested: bool) -> NameMeanin
         listed = _listed(one.description for one in found or source.accounts)
         why = f"'{shown_name(wanted.account)}' {which} on {shown_name(source.name)}: {listed}; {_NAME_IT}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+    if needs_assignment(wanted):
+        return _assigned(found[0], source, assignments)
     return _found(wanted, found[0], source, offered)
+
+
+def _assigned(account: Account, source: SourceAccounts, assignments: Sequence[Assignment] | str) -> NameMeaning:
+    """The one assignment that is on an account."""
+    if isinstance(assignments, str):
+        why = f"the tenant does not tell on which account the role is assigned ({assignments}): clear the account"
+        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+    found = [one for one in assignments if one.is_on(account, source.id)]
+    if len(found) == 1:
+        selection = assignment_selection(found[0].id)
+        return NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps([account.key, selection], ensure_ascii=False))
+    if found:
+        ids = _listed(shown_name(one.id) for one in found)
+        why = f"the role is assigned several times on {account.description}: {ids}; revoke one in the tenant"
+    else:
+        there = _listed(dict.fromkeys(shown_name(word) for one in assignments for word in one.words)) or "no account"
+        why = f"the role is not assigned on {account.description}, but on {there}; correct or leave out the row"
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
 
 
 def _why_not(
@@ -155,15 +204,17 @@ def _why_not(
     several = f"there are several accounts on {shown_name(source.name)}: {accounts}"
     is_strange = bool(wanted.source and wanted.account) and not is_named
     written = shown_name(wanted.source)
-    is_blocked = bool(offered.blocked) and wanted.operation == Operation.GRANT
+    is_grant = wanted.operation == Operation.GRANT
+    is_blocked = is_grant and bool(offered.blocked)
+    is_nameless = not is_grant and wanted.item_type == ItemType.ACCESS_PROFILE
     kind = ITEM_WORDS[ItemType(wanted.item_type)]
     reasons = (
         (is_strange, f"there are several accounts on {names}, and the source is '{written}': correct it, or clear it"),
         (is_blocked, f"the tenant lets nobody choose an account for it ({shown_name(offered.blocked)}): clear it"),
-        (not nested, f"{several}; only --api v1 can choose one"),
+        (is_grant and not nested, f"{several}; only --api v1 can choose one"),
         (len(crowded) > 1, f"there are several accounts on each of {names}: a row can choose on one source only"),
         (not wanted.account, f"{several}; {_NAME_IT}"),
-        (not _can_choose(wanted), f"a revoke of the {kind} can't name an account: clear it"),
+        (is_nameless, f"a revoke of the {kind} can't name an account: clear it"),
     )
     return next((why for holds, why in reasons if holds), "")
 
@@ -172,12 +223,8 @@ def _must_choose(wanted: Wanted, offered: ItemAccounts) -> bool:
     """Whether a row that names no account must name one of several."""
     if wanted.operation == Operation.GRANT and offered.needless:
         return False
-    return not offered.blocked and _can_choose(wanted)
-
-
-def _can_choose(wanted: Wanted) -> bool:
-    """Whether a request can name an account: of revokes only those of entitlements, see api.accounts."""
-    return wanted.operation == Operation.GRANT or wanted.item_type == ItemType.ENTITLEMENT
+    # Revokes of roles and access profiles without an account go as they always have.
+    return not offered.blocked and (wanted.operation == Operation.GRANT or wanted.item_type == ItemType.ENTITLEMENT)
 
 
 def _found(wanted: Wanted, account: Account, source: SourceAccounts, offered: ItemAccounts) -> NameMeaning:

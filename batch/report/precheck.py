@@ -174,3 +174,16 @@ def describe_no_accounts(closed: str, dialect: Dialect) -> list[str]:
         f"token with the scope {scope} can ask."
     )
     return [notice]
+
+
+def describe_assignments(pairs: int, most: int) -> Iterator[str]:
+    """How many calls the assignments of roles take, if they are many.
+
+    Args:
+        pairs: Pairs of a person and a role whose revoke names an account.
+        most: So many of them are asked about.
+    """
+    if pairs < _FEWEST_ANNOUNCED:
+        return
+    more = f"; the rows of {pairs - most:,} more are rejected, submit those in another file" if pairs > most else ""
+    yield f"Asking the tenant on which accounts roles are assigned: at most {min(pairs, most):,} calls{more}."

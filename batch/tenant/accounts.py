@@ -1,15 +1,16 @@
-"""The accounts that a request may choose from, and the sources of access items.
+"""The accounts that a request may choose from, the assignments of roles, and the sources of access items.
 
-Sources: the operation `loadAccountSelections` of the vendor's OpenAPI documents, and the field `source` of
-`AccessProfile` and `Entitlement`. What we do not understand is unknown.
+Sources: the operations `loadAccountSelections` and `getRoleAssignments` of the vendor's OpenAPI documents, and the
+field `source` of `AccessProfile` and `Entitlement`. What we do not understand is unknown.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT, REQUEST_TYPES, ItemType, Operation
-from batch.names.accounts import Account, ItemAccounts, SourceAccounts
+from batch.names.accounts import Account, Assignment, ItemAccounts, SourceAccounts
 from batch.names.meaning import ITEM_WORDS
 from batch.tenant.collection import TOO_LONG, answers
 from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
@@ -31,6 +32,8 @@ _SELECTION: Final = "accounts to choose from"
 _MOST_TEXT: Final = 1_000
 _OK: Final = 200
 _FORBIDDEN: Final = 403
+_SETTLED: Final = frozenset({_OK, 404, TOO_LONG})
+_ASSIGNMENTS: Final = "list of role assignments"
 
 
 class Choices(Protocol):
@@ -47,6 +50,9 @@ class Choices(Protocol):
             RefusedError: The tenant refuses the question; ForbiddenError if the token's user may not ask it.
             TenantLostError: It can't be asked.
         """
+
+    async def assignments(self, person: str, role: str) -> tuple[Assignment, ...] | None:
+        """A person's assignments of a role; None if the tenant does not tell all of them. Errors as above."""
 
     async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
         """The keys of the sources of access profiles or entitlements, as far as the tenant tells; errors as above."""
@@ -82,7 +88,7 @@ class AccountChoices:
             _SELECTION,
             params={},
             body=body,
-            settling=frozenset({_OK, 404, TOO_LONG}),
+            settling=_SETTLED,
         )
         require_the_apis(reply.answer, _SELECTION)
         if reply.refusal:
@@ -98,6 +104,24 @@ class AccountChoices:
             if (key := (_text(one.get("type")), key_of(_text(one.get("id"))))) in asked
             and (accounts := _item_accounts(one, identity.get("accountsSelectionRequired"))) is not None
         }
+
+    async def assignments(self, person: str, role: str) -> tuple[Assignment, ...] | None:
+        """See Choices."""
+        reply = await self._caller.ask(
+            "GET",
+            self._paths.role_assignments.format(identity=quote(person, safe="")),
+            _ASSIGNMENTS,
+            params={"roleId": role},
+            settling=_SETTLED,
+        )
+        require_the_apis(reply.answer, _ASSIGNMENTS)
+        if reply.refusal:
+            raise (ForbiddenError if reply.answer.status == _FORBIDDEN else RefusedError)(reply.refusal)
+        if not isinstance(reply.document, list):
+            return None
+        raw = [one for one in reply.document if not _is_of_another(one, role)]
+        found = [one for one in map(_assignment, raw) if one is not None]
+        return tuple(found) if len(found) == len(raw) else None
 
     async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
         """See Choices."""
@@ -173,6 +197,35 @@ def _account(raw: Mapping[str, Any]) -> Account | None:
     texts = [_text(raw.get(name)) for name in ("nativeIdentity", "name", "id", "uuid")]
     native, name, id_, uuid = texts
     return Account(native=native, name=name, id=id_, uuid=uuid) if native else None
+
+
+def _is_of_another(raw: object, role: str) -> bool:
+    """Whether an assignment is plainly one of another role."""
+    reference = raw.get("role") if isinstance(raw, dict) else None
+    named = _text(reference.get("id")) if isinstance(reference, dict) else ""
+    return bool(named) and key_of(named) != key_of(role)
+
+
+def _assignment(raw: object) -> Assignment | None:
+    """An assignment; None if its id or one of its accounts can't be read."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("role"), dict):
+        return None
+    id_, targets = _text(raw.get("id")), raw.get("accountTargets")
+    accounts: set[tuple[str, str]] = set()
+    words: list[str] = []
+    for target in targets if isinstance(targets, list) else [None]:
+        source, account = (
+            (target.get("source"), target.get("accountInfo")) if isinstance(target, dict) else (None, None)
+        )
+        if not isinstance(source, dict) or not isinstance(account, dict) or not _text(source.get("id")):
+            return None
+        native, uuid = _text(account.get("nativeIdentity")), _text(account.get("uuid"))
+        if not native:
+            return None
+        key = key_of(_text(source.get("id")))
+        accounts |= {(key, name.casefold()) for name in (native, uuid) if name}
+        words.append(_text(account.get("displayName")) or native)
+    return Assignment(id=id_, accounts=frozenset(accounts), words=tuple(words)) if id_ else None
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:

@@ -103,12 +103,15 @@ def test_a_row_that_names_none_of_several_accounts_is_rejected_with_the_candidat
     assert all(one.name in rejected["_message"] for one in world.accounts)
 
 
-def test_access_is_revoked_on_the_named_account_only(program: Program, tenant: RunningSandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("api", ["v1", "v2024", "v2025", "v2026"])
+def test_access_is_revoked_on_the_named_account_only(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, api: str
+) -> None:
     world = World(tenant)
     for account in world.accounts:
         tenant.tenant.hold(world.several.id, ItemType.ENTITLEMENT, world.item.id, account=account.native_identity)
     path = write_rows(tmp_path / "a.csv", [world.row(world.several, world.accounts[1].name, operation="REVOKE")])
-    ended = submit(program, tenant, path, "--api", "v1")
+    ended = submit(program, tenant, path, "--api", api)
     assert ended.code == 0, ended.err
     assert on_accounts(tenant) == {(world.several.id, world.accounts[1].native_identity): 1}
 
@@ -192,3 +195,37 @@ def test_a_tenant_that_needs_no_choice_gets_the_row_without_one(program: Program
         ended = submit(program, sandbox, write_rows(tmp_path / "a.csv", [world.row(world.several)]), "--api", api)
         assert (ended.code, ended.json["rows"]["submitted"]) == (0, 1), ended.err
         assert on_accounts(sandbox) == {(world.several.id, ""): 1}
+
+
+@pytest.mark.parametrize("api", ["v1", "v2024"])
+def test_a_role_is_revoked_on_the_named_account_only(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, api: str
+) -> None:
+    world = World(tenant)
+    role = tenant.tenant.known.directory.of_type(ItemType.ROLE)[0]
+    tenant.tenant.known.change_item(role.id, gives=world.item.sources[:1])
+    for account in world.accounts:
+        tenant.tenant.hold(world.several.id, ItemType.ROLE, role.id, account=account.native_identity)
+    row = world.row(world.several, operation="REVOKE") | {"item_type": "ROLE", "item_id": role.id}
+    path = write_rows(tmp_path / "a.csv", [row | {"account": world.accounts[1].name}])
+    ended = submit(program, tenant, path, "--api", api)
+    assert ended.code == 0, ended.err
+    assert on_accounts(tenant) == {(world.several.id, world.accounts[1].native_identity): 1}
+    other = write_rows(tmp_path / "b.csv", [row | {"account": world.accounts[1].native_identity}])
+    assert submit(program, tenant, other, "--api", api).json["rows"]["already_submitted"] == 1
+    assert sum(on_accounts(tenant).values()) == 1
+
+
+def test_a_role_that_is_not_assigned_on_the_named_account_is_not_revoked(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    role = tenant.tenant.known.directory.of_type(ItemType.ROLE)[0]
+    tenant.tenant.known.change_item(role.id, gives=world.item.sources[:1])
+    tenant.tenant.hold(world.several.id, ItemType.ROLE, role.id, account=world.accounts[0].native_identity)
+    row = world.row(world.several, world.accounts[1].name, operation="REVOKE")
+    path = write_rows(tmp_path / "a.csv", [row | {"item_type": "ROLE", "item_id": role.id}])
+    ended = submit(program, tenant, path, "--api", "v1")
+    (rejected,) = read_rows(tmp_path / "a.results" / "rejected.csv")
+    assert (ended.code, rejected["_rule"], tenant.tenant.audit.posts) == (3, "account_found", 0)
+    assert f"but on {world.accounts[0].name}; correct or leave out the row" in rejected["_message"]

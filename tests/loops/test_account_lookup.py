@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.ledger.cache import Cached
-from batch.loops.accounts import AccountLookup, _as_json, _from_json
+from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup, _as_json, _from_json
 from batch.model import Clock
-from batch.names.accounts import NO_CHOICE, Account, ItemAccounts, SourceAccounts, Wanted, chosen
+from batch.names.accounts import NO_CHOICE, Account, Assignment, ItemAccounts, SourceAccounts, Wanted, chosen
 from batch.names.meaning import NameOutcome
 from batch.tenant.holdings import IndexedPerson
 from batch.tenant.reading import ForbiddenError
@@ -62,6 +62,12 @@ class Tenant:
             raise ForbiddenError("no right to it")
         self.asked.append(("accounts", person, *items))
         return dict.fromkeys(items, TWO)
+
+    async def assignments(self, person: str, role: str) -> tuple[Assignment, ...] | None:
+        self.asked.append(("assignments", person, role))
+        if role == "secret":
+            raise ForbiddenError("no right to it")
+        return None if role == "odd" else (Assignment(id=f"{role} on b", accounts=frozenset({("s1", "b")})),)
 
     async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
         self.asked.append(("sources", item_type.value, *ids))
@@ -143,3 +149,37 @@ def test_answers_that_were_kept_say_all_that_the_tenant_said() -> None:
     assert _from_json(_as_json(said)) == said
     older = _as_json(TWO)[:2]
     assert _from_json(older) == TWO
+
+
+def revoke(role: str, account: str = "b", person: str = "anna") -> Wanted:
+    return Wanted(person, "ROLE", role, "REVOKE", account)
+
+
+def test_only_revokes_of_roles_that_name_an_account_are_asked_for_their_assignment() -> None:
+    tenant, one = Tenant(), revoke("r1")
+    others = [revoke("r2", ""), revoke("r3", person="bob"), replace_operation(one)]
+    found = asyncio.run(lookup(tenant, Memory(), nested=False).meanings([one, *others]))
+    assert [asked for asked in tenant.asked if asked[0] == "assignments"] == [("assignments", "anna", "r1")]
+    assert chosen(found[one]) == ("2", '{"assignmentId":"r1 on b"}')
+    assert found[others[0]] == found[others[1]] == NO_CHOICE
+
+
+def replace_operation(one: Wanted) -> Wanted:
+    return one._replace(operation="GRANT")
+
+
+def test_a_role_whose_assignments_are_not_told_is_rejected_alone() -> None:
+    wanted = [revoke("secret"), revoke("odd"), revoke("r1")]
+    found = asyncio.run((one := lookup(Tenant(), Memory())).meanings(wanted))
+    assert one.closed == ""
+    assert "(no right to it): clear the account" in found[wanted[0]].problem
+    assert "(its answer can't be read): clear the account" in found[wanted[1]].problem
+    assert found[wanted[2]].outcome is NameOutcome.FOUND
+
+
+def test_at_most_so_many_roles_are_asked_for_their_assignments() -> None:
+    tenant, wanted = Tenant(), [revoke(f"r{n:03}") for n in range(MOST_ASSIGNMENTS + 1)]
+    found = asyncio.run(lookup(tenant, Memory()).meanings(wanted))
+    assert sum(asked[0] == "assignments" for asked in tenant.asked) == MOST_ASSIGNMENTS == 200
+    assert [one.item for one in wanted if found[one].problem] == ["r200"]
+    assert "only 200 such roles are looked up at a time" in found[wanted[-1]].problem

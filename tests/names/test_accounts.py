@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.names.accounts import NO_CHOICE, Account, ItemAccounts, SourceAccounts, Wanted, choose, chosen
+from batch.names.accounts import NO_CHOICE, Account, Assignment, ItemAccounts, SourceAccounts, Wanted, choose, chosen
+
+if TYPE_CHECKING:
+    from batch.names.meaning import NameMeaning
 
 USUAL = Account(native="CN=Anna,OU=Staff", name="anna", id="acc1", uuid="{1}")
 ADMIN = Account(native="CN=Anna,OU=Admins", name="anna-adm", id="acc2")
@@ -108,9 +112,9 @@ def test_nothing_is_chosen_where_there_is_nothing_to_choose(one: Wanted, account
             "the tenant lets nobody choose an account for it (ASSIGNED): clear it",
         ),
         (
-            wanted("anna", operation="REVOKE"),
+            wanted("anna", operation="REVOKE", item_type="ACCESS_PROFILE"),
             offered(AD),
-            "a revoke of the role can't name an account: clear it",
+            "a revoke of the access profile can't name an account: clear it",
         ),
     ],
 )
@@ -158,3 +162,53 @@ def test_a_choice_that_the_tenant_does_not_need_is_made_all_the_same_if_the_row_
 def test_that_a_grant_needs_no_choice_says_nothing_of_a_revoke() -> None:
     revoke = wanted(operation="REVOKE", item_type="ENTITLEMENT")
     assert choose(revoke, offered(AD, needless=True), nested=True).problem.startswith("there are several accounts")
+
+
+ON_USUAL = Assignment(id="as1", accounts=frozenset({("idad", "cn=anna,ou=staff")}), words=("anna",))
+ON_ADMIN = Assignment(id="as2", accounts=frozenset({("idad", "cn=anna,ou=admins")}), words=("anna-adm",))
+ELSEWHERE = Assignment(id="as3", accounts=frozenset({("idsap", "cn=anna,ou=admins")}), words=("anna in SAP",))
+
+
+def role_revoke(assignments: list[Assignment] | str, *, nested: bool = True) -> NameMeaning:
+    return choose(wanted("anna-adm", operation="REVOKE"), offered(AD), nested=nested, assignments=assignments)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool) -> None:
+    found = role_revoke([ON_USUAL, ON_ADMIN, ELSEWHERE], nested=nested)
+    assert chosen(found) == ("acc2", '{"assignmentId":"as2"}')
+    by_uuid = Assignment(id="as4", accounts=frozenset({("idad", "{1}")}))
+    one = wanted("anna", operation="REVOKE")
+    assert chosen(choose(one, offered(AD), nested=nested, assignments=[by_uuid])) == ("acc1", '{"assignmentId":"as4"}')
+
+
+@pytest.mark.parametrize(
+    ("assignments", "problem"),
+    [
+        (
+            [ON_USUAL, ELSEWHERE],
+            (
+                "the role is not assigned on anna-adm (CN=Anna,OU=Admins), but on anna; anna in SAP; "
+                "correct or leave out the row"
+            ),
+        ),
+        (
+            [],
+            "the role is not assigned on anna-adm (CN=Anna,OU=Admins), but on no account; correct or leave out the row",
+        ),
+        (
+            [ON_ADMIN, replace(ON_ADMIN, id="as9")],
+            ("the role is assigned several times on anna-adm (CN=Anna,OU=Admins): as2; as9; revoke one in the tenant"),
+        ),
+        ("no right", "the tenant does not tell on which account the role is assigned (no right): clear the account"),
+    ],
+)
+def test_a_revoke_of_a_role_whose_assignment_is_not_certain_is_rejected(
+    assignments: list[Assignment] | str, problem: str
+) -> None:
+    assert role_revoke(assignments).problem == problem
+
+
+def test_a_revoke_of_an_entitlement_may_name_its_account_in_every_version_that_tells_them() -> None:
+    one = wanted("anna-adm", operation="REVOKE", item_type="ENTITLEMENT")
+    assert chosen(choose(one, offered(AD), nested=False)) == ("acc2", '{"nativeIdentity":"CN=Anna,OU=Admins"}')

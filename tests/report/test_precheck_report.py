@@ -6,7 +6,13 @@ from typing import Any
 
 from batch.answers.events import PrecheckResult
 from batch.api.dialects import DIALECTS, Rate
-from batch.report.precheck import describe_calls, describe_cost, describe_precheck, describe_unknown
+from batch.report.precheck import (
+    describe_assignments,
+    describe_calls,
+    describe_cost,
+    describe_precheck,
+    describe_unknown,
+)
 
 RATE = Rate(requests=100, seconds=10.0)
 
@@ -78,3 +84,12 @@ def test_closed_pending_approvals_name_the_scope_and_the_other_cause() -> None:
     assert "waits" not in line
     assert "(owner-id is required)" in line
     assert "ORG_ADMIN and the scope idn:access-request-approvals:read, and a tenant that lists them without" in line
+
+
+def test_many_questions_for_the_assignments_of_roles_are_told_before() -> None:
+    assert list(describe_assignments(19, 200)) == []
+    assert list(describe_assignments(150, 200)) == [
+        "Asking the tenant on which accounts roles are assigned: at most 150 calls."
+    ]
+    (line,) = describe_assignments(250, 200)
+    assert line.endswith("at most 200 calls; the rows of 50 more are rejected, submit those in another file.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.dialects import DIALECTS, ItemType
-from batch.names.accounts import Account, ItemAccounts, SourceAccounts
+from batch.names.accounts import Account, Assignment, ItemAccounts, SourceAccounts
 from batch.tenant.accounts import AccountChoices
 from batch.tenant.reading import ForbiddenError, RefusedError
 from tests.tenant.open_calls import Reply, with_reader
@@ -110,3 +110,63 @@ def test_the_sources_of_items_are_asked_for_by_their_ids() -> None:
     assert found == {"E1": "s1"}
     assert requests[0].url.path == "/entitlements/v1"
     assert requests[0].url.params["filters"] == 'id in ("E1", "e2", "e3")'
+
+
+def assignment(id_: str = "as1", *targets: Any, **fields: Any) -> dict[str, Any]:
+    return {"id": id_, "role": {"type": "ROLE", "id": "R-1"}, "accountTargets": list(targets), **fields}
+
+
+def target(native: object = "CN=Anna", uuid: object = None, source: object = "S-1") -> dict[str, Any]:
+    info = {"nativeIdentity": native, "displayName": "anna", "uuid": uuid}
+    return {"source": {"type": "SOURCE", "id": source, "name": "AD"}, "accountInfo": info}
+
+
+def assigned(
+    document: Any, status: int = 200, api: str = "v1"
+) -> tuple[tuple[Assignment, ...] | None, list[httpx.Request]]:
+    requests: list[httpx.Request] = []
+
+    def endpoint(request: httpx.Request) -> Reply:
+        requests.append(request)
+        return (status, document, {})
+
+    found = with_reader(endpoint, lambda reader: AccountChoices(reader, DIALECTS[api]).assignments("an/na", "r1"))
+    return found, requests
+
+
+@pytest.mark.parametrize(
+    ("api", "path"),
+    [("v1", "/identities/v1/an%2Fna/role-assignments"), ("v2024", "/v2024/identities/an%2Fna/role-assignments")],
+)
+def test_the_assignments_of_a_role_are_read_with_their_accounts(api: str, path: str) -> None:
+    other = assignment("as9", target(), role={"id": "another"})
+    found, (request,) = assigned([assignment("as1", target(uuid="{U}")), assignment("as2"), other], api=api)
+    assert request.url.raw_path.decode() == f"{path}?roleId=r1"
+    assert found == (
+        Assignment(id="as1", accounts=frozenset({("s1", "cn=anna"), ("s1", "{u}")}), words=("anna",)),
+        Assignment(id="as2", accounts=frozenset()),
+    )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [7],
+        [assignment(""), assignment("as2")],
+        [assignment("as1", role=None)],
+        [assignment("as1", accountTargets=None)],
+        [assignment("as1", target(native=None))],
+        [assignment("as1", target(source=None))],
+        [assignment("as1", target(), "odd")],
+    ],
+)
+def test_assignments_that_cannot_all_be_read_are_not_told(document: Any) -> None:
+    assert assigned(document)[0] is None
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, ForbiddenError), (400, RefusedError), (404, RefusedError)])
+def test_a_refusal_to_list_assignments_is_told(status: int, error: type[Exception]) -> None:
+    refusal = {"detailCode": "x", "trackingId": "y", "messages": [{"text": "no"}], "causes": []}
+    with pytest.raises(error):
+        assigned(refusal, status)
