@@ -22,6 +22,7 @@ from batch.report.plan_words import (
     named,
     skipped_in_words,
     title,
+    when,
 )
 from batch.text import count, on_one_line
 
@@ -47,11 +48,13 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 dt { color: #555; } dd { margin: 0; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; color: #444; padding: 0 0 .4rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid #ddd;
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ddd;
   unicode-bidi: isolate; overflow-wrap: anywhere; }
+tr > :first-child { padding-left: 0; }
 thead th { border-bottom: 2px solid #555; white-space: nowrap; overflow-wrap: normal; }
 tbody th { font-weight: normal; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.w { white-space: nowrap; }
 .revoke { color: #9b1c1c; font-weight: 600; }
 .note { color: #555; }
 @page { margin: 15mm; }
@@ -120,7 +123,7 @@ def _about(view: PlanView) -> str:
         "Tenant": about.tenant,
         "Requests are made by": about.requester,
         "Planned by": about.made_by,
-        "Planned at": about.made_at,
+        "Planned at": when(about.made_at),
         "Input": ", ".join(about.inputs),
         "Rows": ", ".join([rows, *classes]),
         "Cost": " ".join(describe_cost(view.cost)) if view.all.total else "",
@@ -195,7 +198,7 @@ def _tables(view: PlanView, csv_name: str) -> Iterator[str]:
             ["Class", "Changes", "Why"],
             (
                 [
-                    _Cell(CLASS_WORDS.get(one.row_class, one.row_class)),
+                    _Cell(CLASS_WORDS.get(one.row_class, one.row_class), "w"),
                     _Cell(f"{one.changes:,}", "n"),
                     _Cell(skipped_in_words(one)),
                 ]

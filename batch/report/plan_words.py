@@ -10,7 +10,7 @@ from batch.model import RowClass
 from batch.names.meaning import ITEM_WORDS
 from batch.report.screen import duration
 from batch.status.approvals_ahead import OWNER
-from batch.text import count, on_one_line
+from batch.text import count, moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,8 +107,14 @@ def describe_cost(cost: Cost) -> Iterator[str]:
     rate = f"{cost.rate.requests} calls per {cost.rate.seconds:g} s"
     yield f"Sending takes {count(cost.requests, 'request')}, at least {duration(cost.seconds)} at {rate}."
     checking = f"Planning took {count(cost.checking, 'call')}" if cost.checking else "Planning took no calls"
-    tracking = f"; each look of `track` takes about {count(cost.tracking, 'call')}" if cost.tracking else ""
+    tracking = f"; each look at their progress takes about {count(cost.tracking, 'call')}" if cost.tracking else ""
     yield f"{checking}{tracking}."
+
+
+def when(instant: str) -> str:
+    """An instant to the minute; empty if it is not known."""
+    found = moment(instant)
+    return f"{found:%Y-%m-%d %H:%M} UTC" if found else ""
 
 
 def title(view: PlanView) -> str:

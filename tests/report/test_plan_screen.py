@@ -66,7 +66,7 @@ def test_a_small_plan_says_it_in_few_lines() -> None:
         "  role Clerk                                              1        1  2030-01-01",
         "It is one change.",
         "Sending takes 1 request, at least 0 s at 100 calls per 10 s.",
-        "Planning took 3 calls; each look of `track` takes about 1 call.",
+        "Planning took 3 calls; each look at their progress takes about 1 call.",
     ]
 
 
