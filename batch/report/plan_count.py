@@ -22,7 +22,7 @@ EMPTY: Final = "(empty)"
 """In place of the text of an empty cell."""
 
 _ANOTHER: Final = r"\b(lines?) \d+(?:, (?:line )?\d+)*(?: …)?(?: of [^:;]+)?"
-_INSTANT: Final = r" (?:at|since) \d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)"
+_INSTANT: Final = r" (?:at|since) \d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|\+00:00))?"
 _HAS_END: Final = pl.col("remove_date") != ""
 
 

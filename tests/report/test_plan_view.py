@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.dedupe.classify import KNOWN_SCHEMA
+from batch.api.dialects import DIALECTS
+from batch.dedupe.classify import KNOWN_SCHEMA, TENANT_VERDICTS
 from batch.errors import UsageError
 from batch.model import RowClass
 from batch.names.known import KnownNames
-from batch.pipeline import plan_fresh
+from batch.pipeline import plan_fresh, with_tenant_verdicts
 from batch.plan import NO_PLAN
-from batch.report.plan_count import EMPTY, MOST_PEOPLE, tracking_calls, view_again
+from batch.report.plan_count import EMPTY, MOST_PEOPLE, plan_view, tracking_calls, view_again
 from batch.report.plan_rows import PLAN_ROWS, SENT, UNCONFIRMED, column_named, plan_rows
-from batch.report.plan_view import Counted, Skipped
+from batch.report.plan_view import Cost, Counted, PlanAbout, Skipped
 from batch.states import State
 from batch.status.approvals_ahead import ApprovalsAhead, Awaited
 from batch.status.tenant_facts import ItemFacts, PersonFacts
@@ -164,6 +165,30 @@ def test_reasons_that_differ_in_lines_and_times_are_one_reason() -> None:
         ),
     )
     assert "identity_id 'x' is not an id" in made.skipped[0].reason
+
+
+def test_reasons_of_the_tenant_and_the_ledger_are_counted_without_their_times() -> None:
+    verdicts = pl.DataFrame(
+        [
+            (hex_id(person), "ROLE", ROLE, "", RowClass.HELD_BACK.value, f"waits for Ann Lee since 2026-11-0{person}")
+            for person in (1, 2)
+        ],
+        schema=TENANT_VERDICTS,
+        orient="row",
+    )
+    made = with_tenant_verdicts(classified(line(1), line(2), line(3)), verdicts)
+    lines = plan_rows(made, plan_fresh(made, BETA))
+    cost = Cost(requests=1, lower_bound=1, checking=0, tracking=1, rate=BETA.rate)
+    shown = plan_view(lines, rows={}, cost=cost, about=PlanAbout())
+    assert shown.skipped == (Skipped(row_class="held_back", rule="", reason="waits for Ann Lee", changes=2),)
+
+
+def test_requests_that_share_a_body_have_one_number() -> None:
+    dialect = DIALECTS["v1"]
+    made = classified(*(line(person, item, end=f"203{person}-01-01") for person in (1, 2) for item in (0xA, 0xB)))
+    plan = plan_fresh(made, dialect)
+    assert (plan.requests, plan.bodies) == (2, 1)
+    assert plan_rows(made, plan).get_column("request").to_list() == [1] * 4
 
 
 def test_a_rejected_row_shows_what_it_says_in_place_of_names() -> None:
