@@ -8,6 +8,8 @@ AccessBatchError
 │   ├── UnsafePlaceError       … a folder or file that others can replace or lead elsewhere
 │   ├── UnreachableError       … a tenant that this command has never reached: its address or the network is wrong
 │   ├── UnfitTokenError        … a token that can't submit: no user stands behind it
+│   ├── GuardError             … a plan that changes more than the guards allow
+│   ├── PlanRefusedError       … a saved plan that must not be applied
 │   ├── LedgerRefusedError     … a ledger of another kind, too new, or not writable
 │   └── LedgerChangedError     … somebody has changed the ledger: nothing more is sent
 ├── StoppedError               exit 4: stopped early, everything recorded, resumable by the same command
@@ -88,6 +90,14 @@ class UnreachableError(UsageError):
 
 class UnfitTokenError(UsageError):
     """The tenant issues a token that may not submit. Nothing was sent."""
+
+
+class GuardError(UsageError):
+    """A plan that changes more than the guards allow. Nothing was written or sent."""
+
+
+class PlanRefusedError(UsageError):
+    """A saved plan that was changed, lacks a signature, or was made for something else. Nothing was sent."""
 
 
 class LedgerRefusedError(UsageError):

@@ -48,6 +48,14 @@ def selected_fields(selection: str) -> dict[str, Any]:
     return dict(json.loads(selection)) if selection else {}
 
 
+def chosen_account(selection: str) -> tuple[str | None, str | None]:
+    """The account of a selection and its source, as a row of an input names them; None for what it does not name."""
+    fields = selected_fields(selection)
+    for source in fields.get(ACCOUNT_SELECTION, ()):
+        return source["accounts"][0][NATIVE_IDENTITY], source["sourceId"]
+    return fields.get(NATIVE_IDENTITY), None
+
+
 def needs_nesting(selection: str) -> bool:
     """Whether only the nested form can carry a selection."""
     return ACCOUNT_SELECTION in selected_fields(selection)

@@ -1,13 +1,14 @@
 """The commands that take inputs: submit, plan, validate."""
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from batch.cli.app import app, runtime, screen_of, show
 from batch.cli.help_text import command
-from batch.cli.options import HTTP, NAMES, PLANNING, READING, TENANT, TIMES, TRACKING, Call, Inputs, takes
+from batch.cli.options import GUARDS, HTTP, NAMES, PLANNING, READING, TENANT, TIMES, TRACKING, Call, Inputs, takes
 from batch.settings import Option, Settings
 
 
@@ -27,7 +28,8 @@ from batch.settings import Option, Settings
     TENANT,
     ("yes", "confirm", "json", "out", "out_format", "rate"),
     PLANNING,
-    ("trust", "concurrency"),
+    GUARDS,
+    ("confirm_above", "plan_age", "all_or_nothing", "trust", "concurrency"),
     HTTP,
     TIMES,
     NAMES,
@@ -43,6 +45,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     """
     import shlex
 
+    from batch.commands.sources import saved_plan_in
     from batch.commands.streams import standard_input
     from batch.commands.submit import submit as run_submit
     from batch.errors import UnconfirmedError, UsageError
@@ -54,6 +57,8 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
             "--track-for limits --wait, which is not given.",
             next_step="Nothing was sent. Add --wait, or leave --track-for out.",
         )
+    if settings.require_plan and saved_plan_in(inputs) is None:
+        _only_plan(inputs, settings, call)
     result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
     again = shlex.join(["access-batch", *(shown(word) if word in inputs else word for word in sys.argv[1:])])
     is_advised = isinstance(result.stopped, UnconfirmedError)
@@ -74,8 +79,8 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     },
 )
 @takes(
-    *(READING, TENANT, "rate", PLANNING, HTTP, "give_up_after", NAMES),
-    ("by", "detail", "json", "out", "quiet"),
+    *(READING, TENANT, "rate", PLANNING, GUARDS, HTTP, "give_up_after", NAMES),
+    ("by", "detail", "save", "signing_key", "json", "out", "quiet"),
     out="no files",
 )
 def plan(
@@ -84,6 +89,7 @@ def plan(
     call: Call,
     by: Annotated[str, Option("Count the changes by a column of the input, too.", "COLUMN")] = "",
     detail: Annotated[bool, Option("Show every item and every change.")] = False,
+    save: Annotated[str, Option("Save the plan in this file, to be approved and submitted.", "FILE")] = "",
 ) -> None:
     """Show what submit would send, and send nothing. --check-tenant never plans without asking."""
     from batch.commands.preview import preview
@@ -96,6 +102,7 @@ def plan(
         save_map=call.save_map,
         by=by,
         detail=detail,
+        save_to=Path(save) if save else None,
     )
     # The warnings stand among the messages, unless these are not shown.
     described = describe_preview(summary, detail=detail, warnings=call.quiet)
@@ -121,6 +128,26 @@ def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     )
     show(summary.as_json() if call.json else describe_verdict(summary, reading=_reading(settings)), is_all=True)
     raise typer.Exit(summary.exit_code)
+
+
+def _only_plan(inputs: list[str], settings: Settings, call: Call) -> NoReturn:
+    """Show what would be sent: the config file says that only saved plans are."""
+    import shlex
+
+    from batch.commands.preview import preview
+    from batch.commands.streams import standard_input
+    from batch.errors import SettingsError
+    from batch.read import shown
+    from batch.report.plan_screen import describe_preview
+
+    planning = settings.model_copy(update={"out": None})
+    summary = preview(inputs, planning, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
+    show(summary.as_json() if call.json else describe_preview(summary, detail=False, warnings=call.quiet))
+    named = shlex.join(map(shown, inputs))
+    raise SettingsError(
+        "Only saved plans are sent here: the config file has require_plan.",
+        next_step=f"Nothing was sent. Save the plan: access-batch plan {named} --save FILE",
+    )
 
 
 def _reading(settings: Settings) -> list[str]:

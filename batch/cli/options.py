@@ -43,6 +43,7 @@ TENANT: Final = (
     *("ledger", "ledger_insecure", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox"),
 )
 PLANNING: Final = ("effort", "check_tenant", "strict", "ignore", "new_ledger")
+GUARDS: Final = ("max_changes", "max_revokes", "max_revoke_share", "max_per_person")
 HTTP: Final = ("timeout", "ca_file")
 TIMES: Final = ("settle_after", "give_up_after")
 NAMES: Final = ("identity_by", "max_age", "resubmit")
@@ -52,8 +53,20 @@ TRACKING: Final = ("track_for", "log_file")
 HEADINGS: Final = {
     "What": (
         *("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input", "identity_by"),
-        *("resubmit", "check_tenant", "strict", "ignore", "max_age", "new_ledger", "trust", "yes", "confirm"),
+        *(
+            "resubmit",
+            "check_tenant",
+            "strict",
+            "ignore",
+            "max_age",
+            "new_ledger",
+            "trust",
+            "yes",
+            "confirm",
+            "signing_key",
+        ),
     ),
+    "How much": (*GUARDS, "confirm_above", "plan_age", "all_or_nothing"),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
     "Output": ("by", "detail", "json", "out", "out_format", "log_file", "quiet", "verbose"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.commands.accounts import Accounts, names_accounts
+from batch.commands.guards import require_within_limits
+from batch.commands.loading import digest_in
 from batch.commands.mistrust import Mistrust, doubt_again
 from batch.commands.names import Names
 from batch.errors import LedgerChangedError, LedgerLostError, RunHeldError, SettingsError
@@ -33,7 +35,6 @@ from batch.read import LoadedInputs, read_loaded
 from batch.report.screen import describe_input, question, taken_from
 from batch.states import IN_DOUBT, UNSENT, State
 from batch.text import count
-from batch.validate.digest import input_digest
 from batch.validate.rows import validate
 
 if TYPE_CHECKING:
@@ -44,20 +45,16 @@ if TYPE_CHECKING:
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Consent, Screen
     from batch.commands.session import SessionFactory
+    from batch.ledger.decisions import NameKey
     from batch.ledger.store import Ledger
-    from batch.model import IdentityBy, Run, Tally
+    from batch.model import Run, Tally
+    from batch.names.meaning import NameMeaning
     from batch.names.resolve import NameCounts
     from batch.pipeline import Classified
+    from batch.plan import Plan
     from batch.read import Table
     from batch.settings import Settings
     from batch.validate.rows import Validated
-
-
-def digest_in(ledger: Ledger, tenant: str, table: Table, identity_by: IdentityBy) -> str:
-    """The digest of an input in a ledger: of its rows, or of its bytes if a run of an older version has that."""
-    if ledger.runs.of_input(tenant, table.digest) is not None:
-        return table.digest
-    return input_digest(table, identity_by)
 
 
 class InputRun:
@@ -71,19 +68,20 @@ class InputRun:
 
     def __init__(
         self,
-        loaded: LoadedInputs,
+        source: LoadedInputs | Table,
         settings: Settings,
         screen: Screen,
         runtime: Runtime,
         *,
         tenant: str,
+        names: Sequence[str],
         inputs: Sequence[str],
         consent: Consent,
     ) -> None:
         self.digest = ""
-        self.names = [content.name for content in loaded.contents]
+        self.names = names
         # Replaced by the table once parsed: the bytes of a large input take much memory.
-        self._source: LoadedInputs | Table = loaded
+        self._source = source
         self._settings = settings
         self._runtime = runtime
         self._screen = screen
@@ -333,7 +331,7 @@ class InputRun:
         classified = with_tenant_verdicts(classified, verdicts)
         self._classes = classes_and_reasons(classified)
         self.doubts, _ = doubts_elsewhere(classified)
-        plan = plan_fresh(classified, self._settings.dialect, self._settings.effort)
+        plan = self._packed(classified)
         self.describe(classified)
         check.describe(verdicts)
         verdicts = pl.concat([unproven, verdicts])
@@ -344,6 +342,7 @@ class InputRun:
         # For a large input this is as large as the plan, and writing needs memory too.
         del classified
         check.describe_plan(plan)
+        require_within_limits(plan.changes, self._settings, check, ledger)
         self._ask(as_if_planned(EMPTY_TALLY, plan))
         new = NewRun(
             tenant=self._tenant,
@@ -353,8 +352,7 @@ class InputRun:
             started_at=now,
         )
         # In one transaction with the plan: without its names, a run that continues could request for another person.
-        meanings = {**self._names.meanings(ledger, self._tenant), **self._accounts.meanings()}
-        decisions = Decisions(names=meanings, set_aside=verdicts)
+        decisions = Decisions(names=self._meanings(ledger), set_aside=verdicts)
         ledger.plans.write(
             new,
             plan,
@@ -373,8 +371,18 @@ class InputRun:
 
     def _run(self, ledger: Ledger) -> Run | None:
         """The input's run, if it has one."""
-        self.digest = self.digest or digest_in(ledger, self._tenant, self._table(), self._settings.identity_by)
+        self.digest = self.digest or self._digest_in(ledger)
         return ledger.runs.of_input(self._tenant, self.digest)
+
+    def _digest_in(self, ledger: Ledger) -> str:
+        return digest_in(ledger, self._tenant, self._table(), self._settings.identity_by)
+
+    def _packed(self, classified: Classified) -> Plan:
+        return plan_fresh(classified, self._settings.dialect, self._settings.effort)
+
+    def _meanings(self, ledger: Ledger) -> Mapping[NameKey, NameMeaning]:
+        """What the names and accounts mean, to be kept with the plan."""
+        return {**self._names.meanings(ledger, self._tenant), **self._accounts.meanings()}
 
     def _check_dialect(self, run: Run) -> None:
         if run.dialect != self._settings.api:

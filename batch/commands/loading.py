@@ -14,12 +14,15 @@ from batch.model import IdentityBy
 from batch.read import LIMITS, Limits, LoadedInputs, load_inputs, make_interpretation
 from batch.tenant.download import download
 from batch.text import count
+from batch.validate.digest import input_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
     from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
+    from batch.read import Table
     from batch.settings import Settings
 
 
@@ -72,6 +75,13 @@ def load(
     if save_map:
         screen.say(_save(settings, [one.text for one in interpretation.maps]))
     return loaded
+
+
+def digest_in(ledger: Ledger, tenant: str, table: Table, identity_by: IdentityBy) -> str:
+    """The digest of an input in a ledger: of its rows, or of its bytes if a run of an older version has that."""
+    if ledger.runs.of_input(tenant, table.digest) is not None:
+        return table.digest
+    return input_digest(table, identity_by)
 
 
 def _save(settings: Settings, maps: Sequence[str]) -> str:

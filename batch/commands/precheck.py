@@ -45,7 +45,7 @@ from batch.status.in_progress import count_unclear, not_held, plain_grants, revo
 from batch.text import without_password
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from batch.answers.events import RunEvent, Tell
@@ -162,6 +162,19 @@ class CommandPrecheck:
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
         return asyncio.run(self._awaited(self._asked(ledger, ask)))
+
+    def holders(self, ledger: Ledger, items: Sequence[str]) -> dict[str, int | None]:
+        """How many people hold each item, by its id; None if the tenant does not tell. One call each.
+
+        Raises:
+            StoppedError: The tenant can't be reached.
+        """
+
+        async def count() -> dict[str, int | None]:
+            async with self._sessions.open(ledger, self._tell) as session:
+                return {item: await session.tenant.holdings.holders(item) for item in items}
+
+        return asyncio.run(self._awaited(count()))
 
     async def _asked(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         async with self._sessions.open(ledger, self._tell) as session:

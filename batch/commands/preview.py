@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.commands.accounts import Accounts
-from batch.commands.input_run import digest_in
-from batch.commands.loading import load
+from batch.commands.guards import require_within_limits
+from batch.commands.loading import digest_in, load
 from batch.commands.names import Names
 from batch.commands.plan_view import require_folder, view_of, write_files
 from batch.commands.precheck import CommandPrecheck
+from batch.commands.saved_plans import save, saved_plan
 from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.row_class import changes_set_aside
-from batch.errors import NoCredentialsError
+from batch.errors import GuardError, NoCredentialsError
 from batch.ledger.address import ledger_url
 from batch.ledger.engine import ledger_exists
 from batch.model import EMPTY_TALLY, CheckTenant, RowClass
@@ -35,6 +36,8 @@ from batch.validate.rows import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
     from typing import BinaryIO
 
     from batch.commands.runtime import Runtime, Say
@@ -43,8 +46,10 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.pipeline import Classified
-    from batch.read import LoadedInputs
+    from batch.plan import Plan
+    from batch.read import LoadedInputs, Table
     from batch.settings import Settings
+    from batch.validate.rows import Validated
 
 
 def preview(
@@ -58,6 +63,7 @@ def preview(
     save_map: bool = False,
     by: str = "",
     detail: bool = False,
+    save_to: Path | None = None,
 ) -> Summary:
     """What `submit` would do with the inputs; nothing is planned or sent, and no ledger is needed.
 
@@ -74,11 +80,13 @@ def preview(
         save_map: Whether to save the given maps in the config file.
         by: The user's column to count the changes by.
         detail: Whether the plan's object lists every change.
+        save_to: Where to save the plan; None to save none.
 
     Raises:
+        GuardError: The plan is not saved, as it changes more than the guards allow.
         AccessBatchError: The inputs, the settings or the ledger can't be used.
     """
-    began = runtime.clock.monotonic()
+    began, now = runtime.clock.monotonic(), runtime.now()
     loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
     table = read_loaded(loaded)
     screen.say(*table.notices)
@@ -90,8 +98,8 @@ def preview(
     sought = len(names_to_look_up(table.rows, settings.identity_by))
     prechecks = not only_rows and _has_precheck(settings, tenant)
     access = (
-        _access(settings, required=bool(sought) or settings.check_tenant is CheckTenant.ALWAYS)
-        if (prechecks or (sought and not only_rows))
+        _access(settings, required=bool(sought or save_to) or settings.check_tenant is CheckTenant.ALWAYS)
+        if (prechecks or save_to or (sought and not only_rows))
         else None
     )
     screen.say(*(access.notices if access else ()))
@@ -106,16 +114,7 @@ def preview(
             sessions.identify(ledger, notices_on(screen))
         digest = digest_in(ledger, tenant, table, settings.identity_by) if ledger else ""
         run = ledger.runs.of_input(tenant, digest) if ledger else None
-        if sessions and ledger:
-            names.look_up(table.rows, ledger, sessions, run)
-            rows = names.resolved(table.rows, ledger, tenant, run)
-        else:
-            rows = resolve(table.rows, None, settings.identity_by)
-        moment = run.started_at if run else runtime.now()
-        validated = validate(rows, dialect=settings.dialect, now=moment)
-        if sessions and ledger:
-            accounts.look_up(validated, rows, ledger, sessions, run)
-            validated = accounts.resolved(validated, rows, ledger, run)
+        validated = _validated(table, names, accounts, settings, ledger, sessions, run, run.started_at if run else now)
         run_id = ledger.plans.run_id(tenant, digest) if ledger else ""
         classified = classify_input(
             table,
@@ -130,6 +129,10 @@ def preview(
         classified = with_tenant_verdicts(classified, verdicts)
         plan = NO_PLAN if only_rows else plan_fresh(classified, settings.dialect, settings.effort)
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
+        if sessions and ledger and not only_rows:
+            guarding = check or CommandPrecheck(settings, screen, sessions, runtime)
+            _guard(plan, settings, guarding, ledger, screen, is_saved=save_to is not None)
+        ledger_id = ledger.gaps.ledger_id() if ledger else ""
     tally, lower_bound = as_if_planned(tally, plan), max(plan.lower_bound, run.lower_bound if run else 0)
     checked = check.checked(verdicts) if check else None
     view, files = None, dict[str, str | None]()
@@ -156,6 +159,15 @@ def preview(
             by=column,
         )
         files = write_files(view, classified, settings, screen)
+        if save_to is not None:
+            save(
+                saved_plan(
+                    classified, plan, view, settings, ledger=ledger_id, tenant=tenant, digest=digest, now=now, by=column
+                ),
+                save_to,
+                settings,
+                screen,
+            )
     return Summary(
         run=run_id,
         tenant=tenant,
@@ -176,6 +188,38 @@ def preview(
         plan=view,
         detail=detail,
     )
+
+
+def _validated(
+    table: Table,
+    names: Names,
+    accounts: Accounts,
+    settings: Settings,
+    ledger: Ledger | None,
+    sessions: SessionFactory | None,
+    run: Run | None,
+    moment: datetime,
+) -> Validated:
+    """The rows with the meaning of their names and accounts, validated; names stand in for ids if nobody is asked."""
+    if ledger is None or sessions is None:
+        return validate(resolve(table.rows, None, settings.identity_by), dialect=settings.dialect, now=moment)
+    names.look_up(table.rows, ledger, sessions, run)
+    rows = names.resolved(table.rows, ledger, sessions.access.tenant, run)
+    validated = validate(rows, dialect=settings.dialect, now=moment)
+    accounts.look_up(validated, rows, ledger, sessions, run)
+    return accounts.resolved(validated, rows, ledger, run)
+
+
+def _guard(
+    plan: Plan, settings: Settings, check: CommandPrecheck, ledger: Ledger, screen: Screen, *, is_saved: bool
+) -> None:
+    """Check the limits: a plan that breaks them is shown, and not saved."""
+    try:
+        require_within_limits(plan.changes, settings, check, ledger)
+    except GuardError as error:
+        if is_saved:
+            raise
+        screen.say(f"`submit` would refuse this. {error.message}")
 
 
 def _described_rows(

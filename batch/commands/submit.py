@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batch.commands.input_run import InputRun
 from batch.commands.interrupt import undisturbed
-from batch.commands.loading import load
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.screen import require_an_answer
 from batch.commands.sending import Sending
@@ -19,12 +17,13 @@ from batch.commands.session import (
     find_access,
     results_folder,
 )
+from batch.commands.sources import open_source
 from batch.commands.track import track_run
 from batch.dedupe.row_class import changes_set_aside
 from batch.errors import DeclinedError, ForeignPlanError, LedgerLostError, StoppedError, UnconfirmedError
 from batch.model import EMPTY_TALLY
 from batch.pipeline import doubts_elsewhere, failed_elsewhere, latest_states, with_outcomes
-from batch.read import check_inputs, shown
+from batch.read import check_inputs
 from batch.report.files import make_folder, write_result_files
 from batch.report.headway import describe_seen, seen
 from batch.report.log_file import LogFile
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from batch.commands.input_run import InputRun
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
@@ -92,10 +92,10 @@ def submit(
     screen.say(*access.notices)
     if not settings.sandbox:
         screen.say(*describe_platform(sys.platform), *describe_rate(settings.pace, settings.dialect))
-    loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
-    names = [content.name for content in loaded.contents]
-    folder = results_folder(settings, names)
-    make_folder(folder, names)
+    source = open_source(inputs, settings, screen, stdin=stdin, save_map=save_map)
+    settings = source.settings
+    folder = results_folder(settings, source.names)
+    make_folder(folder, source.names)
     with (
         SessionFactory(settings, access, runtime) as sessions,
         LogFile.open(settings.log_file, clock=runtime.clock, complain=screen.complain) as log,
@@ -104,9 +104,9 @@ def submit(
     ):
         screen.say(*log.notices)
         consent = sessions.identified(ledger, consent, screen, stdin_is_input="-" in inputs)
-        job = InputRun(loaded, settings, screen, runtime, tenant=tenant, inputs=[*map(shown, inputs)], consent=consent)
-        # InputRun frees the file's bytes once they are parsed.
-        del loaded
+        job = source.run(screen, runtime, tenant=tenant, consent=consent)
+        # The job frees the file's bytes once they are parsed.
+        del source
         check = CommandPrecheck(settings, screen, sessions, runtime, log=log.tell)
         run = job.planned(ledger, sessions, check)
         posts_before = ledger.runs.tally(run).posts if run else 0

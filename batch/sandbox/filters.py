@@ -175,6 +175,7 @@ class _QueryParser(_Parser):
         super().__init__(text)
         self._terms = 0
         self._most_terms = most_terms
+        self._nested = ""
 
     def _term(self, field: str) -> Node:
         token = self._next()
@@ -194,9 +195,22 @@ class _QueryParser(_Parser):
         if name is None or not re.fullmatch(r"@?[A-Za-z][\w.]*", name):
             raise self._unreadable()
         self._position = token.end()
+        if name.startswith("@") and not self._nested:
+            return self._nested_query(name)
         if not self._take("mark", ":"):
             raise self._unreadable()
-        return self._operand(name)
+        return self._operand(f"{self._nested}{name}")
+
+    def _nested_query(self, name: str) -> Node:
+        """What stands in the brackets of `@access(…)`: its fields are those of one nested document."""
+        if not self._take("mark", "("):
+            raise self._unreadable()
+        self._nested = f"{name}."
+        node = self._any_of("")
+        self._nested = ""
+        if not self._take("mark", ")"):
+            raise self._unreadable()
+        return node
 
 
 def _is_plain(word: str) -> bool:

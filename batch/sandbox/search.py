@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 WINDOW: Final = 10_000
 """Most documents that offset and limit reach together."""
 
+_HELD: Final = "@access.id"
+"""The field of a query for the people who hold an item."""
+
 _NOT_SIMULATED: Final = ("filters", "queryDsl", "textQuery", "typeAheadQuery", "aggregations", "aggregationsDsl")
 """Fields of a search that would change its result: refused instead of ignored."""
 
@@ -97,7 +100,9 @@ class IdentitySearch:
         if page.offset + page.limit > WINDOW:
             raise BadQueryError(f"offset and limit must not go beyond {WINDOW} together: use searchAfter.")
         found = found_by(
-            read_query(_query_text(body), most_terms=self._most_terms), self._look_up, self._index.everybody
+            read_query(_query_text(body), most_terms=self._most_terms),
+            lambda term: self._look_up(term, now),
+            self._index.everybody,
         )
         people = self._ordered(found, _strings(body, "sort"), _strings(body, "searchAfter"))
         includes = _strings(body.get("queryResultFilter") or {}, "includes")
@@ -122,11 +127,16 @@ class IdentitySearch:
             self._entries[kept] = access_entry(known.item(item_id, item_type), revocable=holding.revocable)
         return self._entries[kept]
 
-    def _look_up(self, term: Term) -> set[str]:
+    def _look_up(self, term: Term, now: datetime) -> set[str]:
+        if term.field == _HELD:
+            return {one for one in self._index.everybody if self._holds(one, term.values[0], now)}
         found = self._index.look_up(term)
         if term.field == "id" and not found and self._exists(term.values[0]):
             return {term.values[0]}
         return found
+
+    def _holds(self, identity: str, item: str, now: datetime) -> bool:
+        return any(held == item for _, held in self._tenant.held_as_searched(identity, now))
 
     def _exists(self, identity: str) -> bool:
         return self._tenant.known.unlisted(identity) is not None or self._tenant.is_mentioned(identity)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _OURS: Final = "ACCESS_BATCH_"
 _VENDORS: Final = "SAIL_"
+_ONLY_A_VARIABLE: Final = "client_secret"
 
 
 def load(
@@ -80,7 +81,7 @@ def _variables() -> dict[str, tuple[str, str]]:
     found = {}
     for name in Settings.model_fields:
         option = options[name][0] if name in options else None
-        if name == "production" or (option is not None and option.consents):
+        if (option is None and name != _ONLY_A_VARIABLE) or (option is not None and option.consents):
             continue
         vendors = option is None or option.vendor
         for variable in (f"{_OURS}{name}".upper(), *([f"{_VENDORS}{name}".upper()] if vendors else [])):

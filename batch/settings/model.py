@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from batch.api.dialects import Rate, dialect_named
 from batch.api.tenant_outcome import TenantOutcome
 from batch.model import CheckTenant, Effort, IdentityBy
+from batch.settings.guards import GuardSettings
 from batch.settings.option import Option, options_of
 from batch.settings.values import (
     read_one_or_several,
@@ -76,7 +77,7 @@ class SettingSources:
     profiles: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Settings(BaseModel):
+class Settings(GuardSettings):
     """Everything that can be set; each field without an `Option` is no flag."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)

@@ -9,6 +9,8 @@ from batch.api.dialects import Rate
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
 from batch.validate.tenant_rules import TENANT_RULES
 
+_DURATION: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhd]?)\s*", re.IGNORECASE)
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SIZE: Final = re.compile(r"\s*([0-9]{1,9})\s*([kmg]?)i?b?\s*", re.IGNORECASE)
 
 
@@ -67,3 +69,18 @@ def read_tenant_rules(value: Any) -> Any:
     if unknown := [name for name in names if name not in TENANT_RULES]:
         raise ValueError(f"there is no rule {unknown[0]!r}; the rules are {', '.join(TENANT_RULES)}")
     return names
+
+
+def read_duration(value: Any) -> Any:
+    """Reads seconds, or a number of minutes, hours or days such as `90m`, `12h` or `7d`."""
+    if not isinstance(value, str):
+        return value
+    read = _DURATION.fullmatch(value)
+    if read is None:
+        raise ValueError("write it as seconds, or such as 90m, 12h or 7d")
+    return float(read[1]) * _SECONDS[read[2].lower()]
+
+
+def read_share(value: Any) -> Any:
+    """Reads a percentage, with or without its sign."""
+    return value.strip().removesuffix("%") if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from batch.api.dialects import ACCESS_COUNT_FIELD, ACCESS_FIELD, PEOPLE_INDEX, ItemType
+from batch.api.dialects import ACCESS_COUNT_FIELD, ACCESS_FIELD, PAGE_LIMIT, PEOPLE_INDEX, ItemType
 from batch.status.tenant_facts import KNOWN, PersonFacts, flag
 from batch.tenant.paging import require_the_apis
 from batch.tenant.reading import ForbiddenError, quoted
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from batch.status.in_progress import Item
     from batch.tenant.reading import Reader
 
+
+_HELD_ITEM: Final = f"@{ACCESS_FIELD}"
+"""Begins a query of the search for the people whose access fits what stands in brackets."""
 
 _HELD_FIELDS: Final = ("id", f"{ACCESS_FIELD}.id", f"{ACCESS_FIELD}.type", ACCESS_COUNT_FIELD)
 _REVOCABLE: Final = "revocable"
@@ -102,6 +105,32 @@ class SearchIndex:
     async def people(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
         """See PeopleIndex, and `of` for the errors."""
         return await self._search(people, items, (*_HELD_FIELDS, *_PERSON_FIELDS))
+
+    async def holders(self, item: str) -> int | None:
+        """How many people hold an item, by its id; None if the index does not tell.
+
+        Source: the vendor's page on nested queries (`@access(id:…)`); `X-Total-Count` of `searchPost`.
+
+        Raises:
+            TenantLostError: The index can't be read.
+        """
+        reply = await self._reader.ask(
+            "POST",
+            self._dialect.paths.search,
+            subject="search index",
+            params={"limit": str(PAGE_LIMIT), "count": "true"},
+            body={
+                "indices": [PEOPLE_INDEX],
+                "query": {"query": f"{_HELD_ITEM}(id:({' OR '.join(map(quoted, spellings([item])))}))"},
+                "queryResultFilter": {"includes": ["id"]},
+                "sort": ["id"],
+            },
+            settling=frozenset({404}),
+        )
+        if reply.refusal:
+            return None
+        # A page that is not full has them all, whatever the count says.
+        return len(reply.rows) if len(reply.rows) < PAGE_LIMIT else reply.total
 
     async def _search(
         self, people: Sequence[str], items: Collection[Item], fields: Sequence[str]

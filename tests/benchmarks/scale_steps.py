@@ -183,7 +183,14 @@ def plan_into_ledger(path: str, *, ledger: str) -> dict[str, float]:
     screen = Screen(console=Console(stderr=True), quiet=True)
     surroundings = runtime()
     planner = input_run.InputRun(
-        load_inputs([path]), settings, screen, surroundings, tenant=TENANT, inputs=[path], consent=Consent(given=True)
+        load_inputs([path]),
+        settings,
+        screen,
+        surroundings,
+        tenant=TENANT,
+        names=[path],
+        inputs=[path],
+        consent=Consent(given=True),
     )
     with Ledger.open(ledger, sandbox=False, now=datetime.now(UTC), new_id=new_id, key=lambda: KEY) as opened:
         reach = SessionFactory(settings, Access(tenant=TENANT), surroundings)

@@ -52,9 +52,9 @@ def test_commands_that_ask_say_that_130_is_declined_too() -> None:
     assert {"submit", "cancel"} <= told
 
 
-def test_the_options_of_submit_are_in_four_groups_with_the_values_that_apply_unless_given() -> None:
+def test_the_options_of_submit_are_in_five_groups_with_the_values_that_apply_unless_given() -> None:
     shown = {heading: dict(rows) for heading, rows in grouped(COMMANDS["submit"]).items()}
-    assert list(shown) == ["What", "Where", "How fast", "Output"]
+    assert list(shown) == ["What", "How much", "Where", "How fast", "Output"]
     assert shown["How fast"]["--rate N/SECONDS"].endswith("[default: 100/10]")
     assert shown["Output"]["--out-format FORMAT"].endswith("[default: csv]")
     assert shown["What"]["--check-tenant WHEN"].endswith("[default: auto]")

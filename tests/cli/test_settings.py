@@ -351,11 +351,18 @@ def test_settings_are_frozen(config_file: Path) -> None:
     assert settings == load({}, config_file=config_file)
 
 
+NUMBERS = {
+    *("concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input", "plan_age"),
+    *("max_changes", "max_revokes", "max_per_person", "max_revoke_share", "confirm_above"),
+}
+ONLY_IN_THE_FILE = {"production", "require_plan", "approvals_required", "allowed_signers"}
+
+
 def test_the_environment_can_set_every_option_but_consent(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
-        is_flag = name in {"ledger_insecure", "sandbox", "strict", "wait"}
+        is_flag = name in {"ledger_insecure", "sandbox", "strict", "wait", "all_or_nothing"}
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if is_flag else "1/1")
-        if name in {"concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input"}:
+        if name in NUMBERS:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
@@ -365,7 +372,7 @@ def test_the_environment_can_set_every_option_but_consent(config_file: Path, mon
     monkeypatch.setenv("ACCESS_BATCH_OUT_FORMAT", "xlsx")
     monkeypatch.setenv("ACCESS_BATCH_IGNORE", "form_required,person_inactive")
     settings = load({}, config_file=config_file)
-    assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - {"production"}
+    assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - ONLY_IN_THE_FILE
 
 
 def test_only_rules_of_the_tenant_can_be_ignored(config_file: Path) -> None:

@@ -1,0 +1,216 @@
+"""A saved plan in the place of an input: what `submit` does with it before it sends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from batch.api.accounts import chosen_account
+from batch.commands.input_run import InputRun
+from batch.commands.plan_signatures import require_signatures
+from batch.dedupe.overlap import KEY
+from batch.errors import PlanRefusedError
+from batch.model import IdentityBy
+from batch.names.known import kept_kind
+from batch.names.meaning import NameMeaning, NameOutcome
+from batch.pipeline import places, plan_fresh
+from batch.plan.check import check_plan
+from batch.read import METADATA_PREFIX, Column, Table
+from batch.report.screen import duration
+from batch.text import count
+from batch.validate.prepare import ACCOUNT_COLUMNS
+from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch.commands.precheck import CommandPrecheck
+    from batch.commands.session import SessionFactory
+    from batch.ledger.decisions import NameKey
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+    from batch.pipeline import Classified
+    from batch.plan import Plan
+    from batch.plan.saved import SavedPlan
+    from batch.settings import Settings
+
+_CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far the planner's clock may be ahead of ours."""
+
+_MOST_LISTED: Final = 20
+_COLUMNS: Final = ("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date")
+
+
+class PlanRun(InputRun):
+    """A saved plan for one tenant: its changes are the rows, and they mean what they meant when it was made.
+
+    Args:
+        saved: The plan.
+        title: Its file, for messages.
+    """
+
+    def __init__(self, saved: SavedPlan, title: str, settings: Settings, **rest: Any) -> None:
+        super().__init__(_table(saved), settings, **rest)
+        self._saved = saved
+        self._title = title
+        self._is_first = False
+
+    def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
+        """See InputRun.
+
+        Raises:
+            PlanRefusedError: The plan is for another tenant or ledger, lacks a signature, or is too old to be applied
+                for the first time.
+        """
+        self._require_same_place(ledger)
+        begun = self._run(ledger)
+        # A key that expires while the plan is carried out was valid when it began.
+        require_signatures(
+            self._saved, self._title, self._settings, at=begun.started_at if begun else self._runtime.now()
+        )
+        self._is_first = begun is None
+        if begun is None:
+            self._require_young()
+        run = super().planned(ledger, sessions, check)
+        self._is_first = False
+        return run
+
+    def _require_same_place(self, ledger: Ledger) -> None:
+        about = self._saved.circumstances
+        again = "plan the input again: access-batch plan INPUT --save FILE"
+        if about.ledger != ledger.gaps.ledger_id():
+            raise PlanRefusedError(
+                f"{self._title} was made with another ledger than this one, which may not know what was submitted.",
+                next_step=f"Nothing was sent. Name the ledger of the plan with --ledger, or {again}",
+            )
+        if about.address not in ledger.tenants.addresses(self._tenant):
+            raise PlanRefusedError(
+                f"{self._title} is for {about.tenant} ({about.address}), not for {self._tenant}.",
+                next_step=f"Nothing was sent. Name the plan's tenant with --base-url or --profile, or {again}",
+            )
+
+    def _require_young(self) -> None:
+        planned_at = datetime.fromisoformat(self._saved.circumstances.planned_at)
+        age = self._runtime.now() - planned_at
+        if age > timedelta(seconds=self._settings.plan_age):
+            raise PlanRefusedError(
+                f"{self._title} is {duration(age.total_seconds())} old; --plan-age allows "
+                f"{duration(self._settings.plan_age)}.",
+                next_step="Nothing was sent. Plan the input again, and have the new plan approved: access-batch plan "
+                "INPUT --save FILE",
+            )
+        if age < -_CLOCKS_APART:
+            raise PlanRefusedError(
+                f"{self._title} was made at {planned_at:%Y-%m-%d %H:%M} UTC, which is still to come by the clock of "
+                "this machine.",
+                next_step="Nothing was sent. Set the clock of the machine that is wrong.",
+            )
+
+    def _look_up(self, ledger: Ledger, sessions: SessionFactory, run: Run | None) -> None:
+        """What names and accounts mean stands in the plan."""
+
+    def _digest_in(self, ledger: Ledger) -> str:  # noqa: ARG002 - the plan's is the same in every ledger
+        return hashlib.sha256(f"saved plan {self._saved.digest}".encode()).hexdigest()
+
+    def _validated(self, ledger: Ledger, run: Run | None) -> Validated:  # noqa: ARG002 - it needs no names
+        """The plan's changes; those whose dates have passed are rejected."""
+        rejected = validate(self._table().rows, dialect=self._settings.dialect, now=self._moment).rejected
+        changes = self._saved.changes.with_row_index("row").select("row", *CHANGE_COLUMNS)
+        kept = changes.join(rejected, on="row", how="anti", maintain_order="left")
+        validated = Validated(changes=kept, rejected=rejected)
+        self._places = places(validated)
+        return validated
+
+    def _packed(self, classified: Classified) -> Plan:
+        """The plan's own requests if all of it is to be sent; otherwise what is left of it, packed anew."""
+        fresh = classified.changes.filter("fresh")
+        if self._is_first:
+            self._report_moved(classified)
+        if fresh.height < self._saved.changes.height:
+            return plan_fresh(classified, self._settings.dialect, self._settings.effort)
+        plan, dialect = self._saved.plan, self._settings.dialect
+        check_plan(plan.changes, fresh.select(CHANGE_COLUMNS), dialect.limits, plan.envelopes, nested=dialect.nested)
+        return plan
+
+    def _report_moved(self, classified: Classified) -> None:
+        """Say which changes of the plan are left out, and why.
+
+        Raises:
+            PlanRefusedError: Some are, and nothing or all is to be sent.
+        """
+        rejected = classified.rejected.select("row", reason="message").with_columns(pl.lit("rejected").alias("class"))
+        aside = classified.changes.filter(~pl.col("fresh")).select("row", "reason", "class")
+        moved = pl.concat([aside, rejected], how="diagonal_relaxed").sort("row")
+        if moved.is_empty():
+            return
+        keys = self._saved.changes.with_row_index("row").select("row", "operation", *KEY)
+        lines = [
+            f"  {operation.lower()} of {item_type} {item} for {person}: {found}{f', {reason}' if reason else ''}"
+            for operation, person, item_type, item, found, reason in moved.head(_MOST_LISTED)
+            .join(keys, on="row", how="left", maintain_order="left")
+            .select("operation", "identity_id", "item_type", "item_id", "class", "reason")
+            .rows()
+        ]
+        more = moved.height - len(lines)
+        moved_now = f"{count(moved.height, 'change')} of {self._title} {'is' if moved.height == 1 else 'are'} not to be"
+        self._screen.say(
+            f"Since it was planned, ledger or tenant moved: {moved_now} sent.",
+            *lines,
+            *([f"  … and {more:,} more: see the result files"] if more else []),
+        )
+        if self._settings.all_or_nothing:
+            raise PlanRefusedError(
+                f"{moved_now} sent any more, and --all-or-nothing is given.",
+                next_step="Nothing was sent. Plan the input again, or leave out --all-or-nothing to send the rest.",
+            )
+
+    def _meanings(self, ledger: Ledger) -> Mapping[NameKey, NameMeaning]:  # noqa: ARG002 - they stand in the plan
+        people = self._saved.changes.select(pl.lit("").alias("item_type"), name="person", id="identity_id")
+        items = self._saved.changes.select("item_type", name="item", id="item_id")
+        named = pl.concat([people, items]).unique().filter(pl.col("name") != "")
+        # A name that several have says nothing.
+        alone = named.filter(pl.len().over("item_type", "name") == 1).sort("item_type", "name")
+        return {
+            (kept_kind(kind, IdentityBy.NAME), name): NameMeaning(outcome=NameOutcome.FOUND, id=id_)
+            for kind, name, id_ in alone.rows()
+        }
+
+
+def _table(saved: SavedPlan) -> Table:
+    """The changes as rows of an input: with their own metadata, dates and comments, and ids only."""
+    changes = saved.changes
+    rows = changes.select(
+        pl.col("file").alias("_file"),
+        pl.col("line").alias("_line"),
+        *(pl.when(pl.col(name) != "").then(name).alias(name) for name in _COLUMNS),
+    ).hstack(_metadata(changes))
+    if (changes.get_column("selection") != "").any():
+        # Whoever submits a row of a result file again means the same account.
+        chosen = [chosen_account(one) for one in changes.get_column("selection")]
+        rows = rows.hstack(pl.DataFrame(chosen, schema=dict.fromkeys(ACCOUNT_COLUMNS, pl.String), orient="row"))
+    columns = tuple(Column(name=name, header=name) for name in rows.columns[2:])
+    return Table(
+        rows=rows,
+        originals=rows,
+        rejected=pl.DataFrame(schema=dict.fromkeys(_REJECTED, pl.String) | {"_line": pl.Int64}),
+        columns=columns,
+        notices=(),
+        digest="",
+    )
+
+
+_REJECTED: Final = ("_file", "_line", "_rule", "_message", "_raw")
+
+
+def _metadata(changes: pl.DataFrame) -> pl.DataFrame:
+    """The members of the changes' metadata, each in a column of its own."""
+    read = [json.loads(one) if one else {} for one in changes.get_column("metadata")]
+    keys = dict.fromkeys(key for members in read for key in members)
+    return pl.DataFrame(
+        {f"{METADATA_PREFIX}{key}": [members.get(key) for members in read] for key in keys},
+        schema={f"{METADATA_PREFIX}{key}": pl.String for key in keys},
+    )

@@ -1,0 +1,173 @@
+"""Has plans signed, and checks who has signed them.
+
+Signatures are evidence, not enforcement: whoever holds the token can send requests without any plan.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from batch.commands.screen import Consent, require_an_answer
+from batch.credentials.ssh_signatures import sign, signers_of
+from batch.errors import PlanRefusedError, SettingsError
+from batch.plan.saved import APPROVER, DATE, PLANNER, PlanSignature, signed_text
+from batch.tenant.address import tenant_names
+from batch.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batch.commands.screen import Screen
+    from batch.plan.saved import SavedPlan
+    from batch.settings import Settings
+
+_ROLES: Final = {PLANNER: "planned", APPROVER: "approved"}
+
+
+def approve(plan: SavedPlan, name: str, settings: Settings, screen: Screen, *, now: datetime) -> tuple[SavedPlan, str]:
+    """Add a second person's signature to a plan, after asking for the tenant's name.
+
+    Args:
+        plan: From the file.
+        name: The file, as it was given.
+        settings: The key, and whose key is whose.
+        screen: For the question.
+        now: When.
+
+    Returns:
+        The plan with one more signature, and who has made it.
+
+    Raises:
+        PlanRefusedError: It is not signed by its planner, or this person has planned or approved it.
+        SettingsError: The key or the allowed signers can't be used, or the tenant's name can't be asked for.
+        DeclinedError: The answer is not the tenant's name.
+    """
+    about = plan.circumstances
+    if settings.signing_key is None or settings.allowed_signers is None:
+        missing = "signing_key" if settings.signing_key is None else "allowed_signers"
+        raise SettingsError(
+            f"An approval needs your SSH key and the file of allowed signers; {missing} is not set.",
+            next_step="Nothing was signed. Set it in the config file: see `access-batch help plans`.",
+        )
+    _require_planner(plan, settings, now)
+    names = tenant_names(about.address) if "://" in about.address else (about.address,)
+    if settings.confirm.strip().lower() not in (*names, ""):
+        raise SettingsError(
+            f"--confirm names {settings.confirm}, but the plan is for {names[0]} ({about.address}).",
+            next_step="Nothing was signed. Look at the plan again.",
+        )
+    consent = Consent(
+        given=bool(settings.confirm.strip()),
+        names=names,
+        why="Your signature lets others send exactly this",
+        again=f"access-batch approve {name}",
+    )
+    require_an_answer(consent, screen, stdin_is_input=False)
+    screen.ask(f"Approve {count(plan.changes.height, 'change')} for {about.tenant}?", consent)
+    at = now.astimezone(UTC).strftime(DATE)
+    signed = plan.signed(signature_of(plan, APPROVER, settings.signing_key, at))
+    approvers = _approvers(signed, settings, now)
+    return signed, ", ".join(sorted(approvers[-1]))
+
+
+def require_signatures(plan: SavedPlan, name: str, settings: Settings, *, at: datetime) -> None:
+    """Check that a plan is signed by its planner and by as many other people as the settings demand.
+
+    Args:
+        plan: The plan.
+        name: Its file, as it was given.
+        settings: How many, and whose key is whose.
+        at: When the keys must have been valid.
+
+    Raises:
+        PlanRefusedError: It is not.
+        SettingsError: The allowed signers can't be used.
+    """
+    if not settings.approvals_required:
+        return
+    if settings.allowed_signers is None:
+        raise SettingsError(
+            "approvals_required is set, but no file says whose key is whose.",
+            next_step="Nothing was sent. Set allowed_signers in the config file.",
+        )
+    _require_planner(plan, settings, at)
+    given = len(_approvers(plan, settings, at))
+    if given < settings.approvals_required:
+        raise PlanRefusedError(
+            f"The plan has {count(given, 'approval')}, and {settings.approvals_required} must be there.",
+            next_step=f"Nothing was sent. Have another person look at it and sign it: access-batch approve {name}",
+        )
+
+
+def signers(plan: SavedPlan, allowed: Path, at: datetime) -> list[tuple[PlanSignature, frozenset[str]]]:
+    """Each signature of a plan, and the principals who have made it; none if it is not valid."""
+    return [
+        (one, signers_of(signed_text(plan.digest, one.role, one.at), one.signature, allowed, at))
+        for one in plan.signatures
+    ]
+
+
+def describe_signatures(plan: SavedPlan, settings: Settings, at: datetime) -> Iterable[str]:
+    """A line for each signature."""
+    if settings.allowed_signers is None:
+        for one in plan.signatures:
+            yield f"{_ROLES.get(one.role, one.role)} {one.at}: not checked, as no file of allowed signers is set"
+        return
+    for one, principals in signers(plan, settings.allowed_signers, at):
+        who = ", ".join(sorted(principals)) or "INVALID: no allowed signer has made this signature"
+        yield f"{_ROLES.get(one.role, one.role)} {one.at}: {who}"
+
+
+def _require_planner(plan: SavedPlan, settings: Settings, at: datetime) -> None:
+    if not _planners(plan, settings, at):
+        raise PlanRefusedError(
+            "The plan is not signed by its planner, with a key of the file of allowed signers.",
+            next_step="Nothing was sent. Plan the input again with --signing-key, and have the new plan approved.",
+        )
+
+
+def _planners(plan: SavedPlan, settings: Settings, at: datetime) -> frozenset[str]:
+    assert settings.allowed_signers is not None  # noqa: S101 - its callers have looked
+    found = signers(plan, settings.allowed_signers, at)
+    planners = [who for one, who in found if one.role == PLANNER]
+    return planners[0] if len(planners) == 1 else frozenset()
+
+
+def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozenset[str]]:
+    """The approvers, each another person than the planner and the approvers before.
+
+    Raises:
+        PlanRefusedError: A signature is not valid, or somebody has signed twice.
+    """
+    assert settings.allowed_signers is not None  # noqa: S101 - its callers have looked
+    seen = _planners(plan, settings, at)
+    approvers = []
+    for one, who in signers(plan, settings.allowed_signers, at):
+        if one.role != APPROVER:
+            continue
+        if not who:
+            raise PlanRefusedError(
+                f"No allowed signer has made the approval of {one.at}.",
+                next_step="Nothing was sent or signed. The key may be missing in the file of allowed signers, or have "
+                "expired there.",
+            )
+        if who & seen:
+            raise PlanRefusedError(
+                f"{', '.join(sorted(who & seen))} has planned or approved it already; an approval needs another "
+                "person.",
+                next_step="Nothing was sent or signed. Ask somebody else: access-batch approve PLAN",
+            )
+        seen |= who
+        approvers.append(who)
+    return approvers
+
+
+def signature_of(plan: SavedPlan, role: str, key: Path, at: str) -> PlanSignature:
+    """A signature of a plan with a key, at a moment in RFC 3339.
+
+    Raises:
+        SettingsError: The key can't sign.
+    """
+    return PlanSignature(role=role, at=at, signature=sign(signed_text(plan.digest, role, at), key.expanduser()))

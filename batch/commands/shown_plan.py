@@ -1,0 +1,111 @@
+"""`show` and `approve`: a saved plan for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from batch.commands.plan_signatures import approve, describe_signatures
+from batch.commands.saved_plans import write
+from batch.commands.sources import read_saved
+from batch.errors import PlanRefusedError
+from batch.model import RowClass
+from batch.plan.saved import describe_saved
+from batch.report.plan_count import view_again
+from batch.report.plan_rows import PLAN_ROWS
+from batch.report.plan_screen import describe_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
+    from batch.plan.saved import SavedPlan
+    from batch.report.plan_view import PlanView
+    from batch.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownPlan:
+    """A saved plan, and what is known of its signatures.
+
+    Attributes:
+        plan: The plan.
+        view: What is shown of it; its numbers are counted anew.
+        signatures: A line for each.
+    """
+
+    plan: SavedPlan
+    view: PlanView
+    signatures: tuple[str, ...]
+
+    def describe(self, *, detail: bool = False) -> Iterator[str]:
+        """The plan as lines for people, as `plan` shows it."""
+        about = self.plan.circumstances
+        yield f"{describe_saved(self.plan)}, by {about.planned_by or 'somebody'}, with access-batch {about.version}."
+        yield f"From {', '.join(about.inputs)}; digest of the rows {about.input_digest}."
+        yield from describe_plan(self.view, detail=detail)
+        yield f"Digest of the plan: {self.plan.digest}"
+        yield from self.signatures or ("Nobody has signed it.",)
+
+    def as_json(self, *, detail: bool = False) -> dict[str, Any]:
+        """The plan as scripts read it: as under `plan` in the JSON of `plan`, and what makes it a saved one."""
+        about = self.plan.circumstances
+        return {
+            "digest": self.plan.digest,
+            "address": about.address,
+            "ledger": about.ledger,
+            "api": about.api,
+            "planned_at": about.planned_at,
+            "planned_by": about.planned_by,
+            "version": about.version,
+            "input_digest": about.input_digest,
+            "signatures": [*self.signatures],
+            **self.view.as_json(detail=detail),
+        }
+
+
+def shown_plan(name: str, settings: Settings, runtime: Runtime) -> ShownPlan:
+    """A saved plan from its file.
+
+    Raises:
+        InputFileError: It is none, or can't be read.
+        PlanRefusedError: It was changed.
+    """
+    plan = read_saved(name)
+    try:
+        view = _view(plan)
+    except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
+        raise PlanRefusedError(
+            f"{name} can't be shown: it was not saved by access-batch {plan.circumstances.version}.",
+            next_step="Nothing was sent. Plan the input again: access-batch plan INPUT --save FILE",
+        ) from None
+    return ShownPlan(plan=plan, view=view, signatures=(*describe_signatures(plan, settings, runtime.now()),))
+
+
+def _view(plan: SavedPlan) -> PlanView:
+    """The view of a plan, counted from its lines."""
+    about = plan.circumstances
+    planned = plan.changes.with_columns(
+        pl.col("request") + 1, pl.lit(RowClass.SUBMITTED.value).alias("class"), rule=pl.lit(""), reason=pl.lit("")
+    ).select(list(PLAN_ROWS))
+    schema = {name: kind for name, kind in PLAN_ROWS.items() if name != "request"}
+    skipped = pl.DataFrame([*map(list, about.skipped)], schema=schema, orient="row", strict=True)
+    lines = pl.concat([planned, skipped], how="diagonal").sort("file", "line", maintain_order=True)
+    return view_again(about.known, lines)
+
+
+def approved(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> list[str]:
+    """Show a saved plan, and add the user's approval to its file.
+
+    Raises:
+        AccessBatchError: See `shown_plan` and `approve`; the file stays as it was.
+    """
+    found = shown_plan(name, settings, runtime)
+    screen.say(*found.describe())
+    signed, who = approve(found.plan, name, settings, screen, now=runtime.now())
+    write(signed, Path(name))
+    return [f"Approved by {who}. It can be submitted now: access-batch submit {name}"]

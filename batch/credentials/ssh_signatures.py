@@ -1,0 +1,136 @@
+"""Signs texts with SSH keys and verifies such signatures, by OpenSSH's own program: hardware keys and agents work too.
+
+Sources: ssh-keygen(1) and OpenSSH's PROTOCOL.sshsig.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batch.errors import PlanRefusedError, SettingsError
+from batch.files import read_small
+from batch.text import on_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+NAMESPACE: Final = "access-batch-plan"
+"""What the signatures are for: a line of the allowed-signers file may be limited to it."""
+
+_PROGRAM: Final = "ssh-keygen"
+_BEGIN: Final = "-----BEGIN SSH SIGNATURE-----"
+_FINISH: Final = "-----END SSH SIGNATURE-----"
+_WIDTH: Final = 70
+_MOST_TEXT: Final = 300
+_PATIENCE: Final = 60
+"""Seconds for verifying. Signing may wait for a person who touches a key."""
+
+
+def sign(text: bytes, key: Path) -> str:
+    """Sign a text.
+
+    Args:
+        text: What to sign.
+        key: A private key; or a public key, if an agent has the private one.
+
+    Returns:
+        The signature in base64, without its frame.
+
+    Raises:
+        SettingsError: The key can't sign, or OpenSSH is missing.
+    """
+    if not key.is_file():
+        raise SettingsError(
+            f"There is no key {key}.", next_step="Nothing was signed. Name your SSH key: --signing-key PATH"
+        )
+    signed = _run(["-Y", "sign", "-f", str(key), "-n", NAMESPACE], text, patience=None)
+    lines = signed.stdout.decode(errors="replace").split()
+    frame = (_BEGIN.split(), _FINISH.split())
+    if signed.returncode or lines[:3] != frame[0] or lines[-3:] != frame[1]:
+        raise SettingsError(
+            f"The key {key} can't sign: {_why(signed)}.",
+            next_step="Nothing was signed. Check the key, its passphrase, or the agent that holds it.",
+        )
+    return "".join(lines[3:-3])
+
+
+def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> frozenset[str]:
+    """The principals whose key has signed a text.
+
+    Args:
+        text: What was signed.
+        signature: From `sign`.
+        allowed: The allowed-signers file.
+        at: When the key must have been valid.
+
+    Returns:
+        The principal, as the file writes it; of a key with several lines, that of the first. Several of a
+        certificate. None without a valid signature by an allowed key.
+
+    Raises:
+        SettingsError: The file can't be used, or OpenSSH is missing.
+        PlanRefusedError: The signature is not in its only form.
+    """
+    then = "Nothing was sent. Correct allowed_signers in the config file."
+    read = read_small(allowed.expanduser(), next_step=then)
+    if read is None:
+        raise SettingsError(f"There is no file {allowed} of allowed signers.", next_step=then)
+    if read.status.st_mode & 0o002:
+        raise SettingsError(f"Everybody can write to {allowed}, and decide whose key is whose.", next_step=then)
+    moment = f"verify-time={at:%Y%m%d%H%M%S}Z"
+    with tempfile.TemporaryDirectory() as folder:
+        # Verified is what was read, even if somebody replaces the file meanwhile.
+        copy, framed = Path(folder, "allowed_signers"), Path(folder, "signature")
+        copy.write_text(read.text)
+        framed.write_text(_framed(signature))
+        found = _run(["-Y", "find-principals", "-s", str(framed), "-f", str(copy), "-O", moment], b"")
+        principals = found.stdout.decode(errors="replace").splitlines() if found.returncode == 0 else []
+        options = ["-Y", "verify", "-f", str(copy), "-n", NAMESPACE, "-s", str(framed), "-O", moment]
+        return frozenset(
+            on_one_line(one, most=_MOST_TEXT)
+            for one in principals
+            if _run([*options, "-I", _example(one)], text).returncode == 0
+        )
+
+
+def _example(principal: str) -> str:
+    """A name that matches what the file writes for a principal, which may be a list of patterns."""
+    return principal.split(",", maxsplit=1)[0].replace("*", "x").replace("?", "x")
+
+
+def _framed(signature: str) -> str:
+    try:
+        is_canonical = base64.b64encode(base64.b64decode(signature, validate=True)).decode() == signature
+    except (binascii.Error, ValueError):
+        is_canonical = False
+    if not is_canonical:
+        raise PlanRefusedError("A signature of the plan was changed.", next_step="Nothing was sent. Sign it again.")
+    lines = [signature[start : start + _WIDTH] for start in range(0, len(signature), _WIDTH)]
+    return "\n".join([_BEGIN, *lines, _FINISH, ""])
+
+
+def _run(
+    arguments: Sequence[str], text: bytes, patience: float | None = _PATIENCE
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run([_PROGRAM, *arguments], input=text, capture_output=True, check=False, timeout=patience)
+    except FileNotFoundError:
+        raise SettingsError(
+            "Signatures of plans need OpenSSH, and there is no ssh-keygen here.",
+            next_step="Nothing was sent. Install OpenSSH 8.9 or newer, then run the same command again.",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise SettingsError(
+            f"ssh-keygen has not answered within {_PATIENCE} s.", next_step="Nothing was sent. Try it again."
+        ) from None
+
+
+def _why(finished: subprocess.CompletedProcess[bytes]) -> str:
+    said = on_one_line(finished.stderr.decode(errors="replace"), most=_MOST_TEXT).strip().rstrip(".")
+    return said or f"ssh-keygen ends with {finished.returncode} and gives no reason"

@@ -1,0 +1,223 @@
+"""A saved plan: the exact requests of a plan in one file, which people can look at, sign, and apply later.
+
+The file is text. Its first line says what it is, the second has the circumstances as a JSON object, then comes one JSON
+array for each change, one JSON object for each signature, and at the end the SHA-256 of all lines before. Signatures
+are over the plan's digest, the SHA-256 of everything before the first of them. There is one way to write a plan: a file
+that was not written in exactly this way is refused, so no byte of it can be changed unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from batch.errors import PlanRefusedError
+from batch.plan.plan import ENVELOPE_SCHEMA, Plan
+from batch.text import count
+from batch.validate.rows import CHANGE_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MAGIC: Final = b"access-batch plan 1\n"
+"""The first line of a saved plan. The number changes if a program that reads this version could misread the file."""
+
+SAVED_COLUMNS: Final = {
+    **dict.fromkeys(CHANGE_COLUMNS, pl.String),
+    "request": pl.Int64,
+    "file": pl.String,
+    "line": pl.Int64,
+    "row_hash": pl.String,
+    "person": pl.String,
+    "item": pl.String,
+    "owner": pl.String,
+    "group": pl.String,
+}
+"""Columns of a saved change: validate's CHANGE_COLUMNS; the request, from 0; file and line of its row, and a hash of
+the row as it was written; the names of person, item and owner, empty if unknown; the cell that `--by` counts."""
+
+_END: Final = b"sha256 "
+DATE: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""How the file writes moments, in UTC."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanSignature:
+    """Somebody's signature of a plan.
+
+    Attributes:
+        role: PLANNER or APPROVER.
+        at: When, in RFC 3339, as the signer's machine says.
+        signature: An SSH signature of `signed_text`, in base64 without its frame.
+    """
+
+    role: str
+    at: str
+    signature: str
+
+
+PLANNER: Final = "planner"
+APPROVER: Final = "approver"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Circumstances:
+    """What a plan was made of, for whom, and what was known then.
+
+    Attributes:
+        tenant: The tenant's name, as it is typed.
+        address: Its address, or the sandbox's word.
+        ledger: Id of the ledger that was asked.
+        api: The API version.
+        effort: How hard the planner looked for fewer requests.
+        planned_at: When, in RFC 3339.
+        planned_by: The user and the machine.
+        version: Of this program.
+        inputs: The names of the inputs.
+        input_digest: Identifies their rows.
+        lower_bound: See Plan.
+        envelopes: See Plan: pairs of request and first request.
+        skipped: The lines that are not sent, by the columns of `plan_rows`.
+        options: The settings that decided which rows it has: `resubmit`, `ignore` and `strict`.
+        known: What tenant and ledger knew: of the JSON of `plan`, what does not follow from the lines.
+    """
+
+    tenant: str
+    address: str
+    ledger: str
+    api: str
+    effort: str
+    planned_at: str
+    planned_by: str
+    version: str
+    inputs: Sequence[str]
+    input_digest: str
+    lower_bound: int
+    envelopes: Sequence[Sequence[int]]
+    skipped: Sequence[Sequence[Any]]
+    options: Mapping[str, Any]
+    known: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedPlan:
+    """A plan, its circumstances and its signatures.
+
+    Attributes:
+        circumstances: See there.
+        changes: By SAVED_COLUMNS, in the order of sending.
+        signatures: In the order in which they were added.
+    """
+
+    circumstances: Circumstances
+    changes: pl.DataFrame
+    signatures: tuple[PlanSignature, ...] = field(default=())
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the plan without its signatures, in hex."""
+        return hashlib.sha256(b"".join(self._unsigned())).hexdigest()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan as it was made."""
+        requests = self.changes.get_column("request")
+        return Plan(
+            changes=self.changes.select(*CHANGE_COLUMNS, "request"),
+            requests=requests.n_unique(),
+            lower_bound=self.circumstances.lower_bound,
+            envelopes=pl.DataFrame([*map(list, self.circumstances.envelopes)], schema=ENVELOPE_SCHEMA, orient="row"),
+        )
+
+    def signed(self, signature: PlanSignature) -> SavedPlan:
+        """The plan with one more signature."""
+        return replace(self, signatures=(*self.signatures, signature))
+
+    def to_bytes(self) -> bytes:
+        """The whole file."""
+        before = b"".join([*self._unsigned(), *(_line(asdict(one)) for one in self.signatures)])
+        return before + _END + hashlib.sha256(before).hexdigest().encode() + b"\n"
+
+    def _unsigned(self) -> Iterator[bytes]:
+        yield MAGIC
+        yield _line(asdict(self.circumstances) | {"changes": self.changes.height})
+        yield from map(_line, self.changes.select(list(SAVED_COLUMNS)).iter_rows())
+
+
+def is_saved_plan(data: bytes) -> bool:
+    """Whether a file's first bytes are those of a saved plan, of this version or another."""
+    return data.startswith(MAGIC[:-2])
+
+
+def from_bytes(data: bytes, name: str) -> SavedPlan:
+    """Read a saved plan.
+
+    Args:
+        data: The file's content.
+        name: The file's name, for messages.
+
+    Raises:
+        PlanRefusedError: It was written by another version, or a byte of it was changed.
+    """
+    if not data.startswith(MAGIC):
+        raise PlanRefusedError(
+            f"{name} was saved by another version of access-batch.",
+            next_step="Nothing was sent. Plan the input again: access-batch plan INPUT --save FILE",
+        )
+    before, _, end = data.rpartition(_END)
+    changed = PlanRefusedError(
+        f"{name} is not as it was saved: it was changed, or only a part of it is there.",
+        next_step="Nothing was sent. Get the file again from the person who saved or signed it, or plan the input "
+        "again: access-batch plan INPUT --save FILE",
+    )
+    if end != hashlib.sha256(before).hexdigest().encode() + b"\n":
+        raise changed
+    try:
+        plan = _read(before)
+        # There is one way to write each plan, so whatever reads the same and is written otherwise was changed.
+        is_as_written = plan.to_bytes() == data
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, pl.exceptions.PolarsError):
+        raise changed from None
+    if not is_as_written:
+        raise changed
+    return plan
+
+
+def signed_text(digest: str, role: str, at: str) -> bytes:
+    """What a signature of a plan is over.
+
+    Args:
+        digest: The plan's.
+        role: PLANNER or APPROVER, so that neither signature can stand for the other.
+        at: When it is signed, in RFC 3339.
+    """
+    return _line({"plan": digest, "role": role, "at": at})
+
+
+def describe_saved(plan: SavedPlan) -> str:
+    """A saved plan in one sentence."""
+    about = plan.circumstances
+    changes = count(plan.changes.height, "change")
+    return f"{changes} in {count(plan.plan.bodies, 'request')} for {about.tenant}, planned {about.planned_at}"
+
+
+def _read(before: bytes) -> SavedPlan:
+    lines = before.decode().split("\n")
+    about = json.loads(lines[1])
+    last = 2 + int(about.pop("changes"))
+    changes = pl.DataFrame(
+        [json.loads(line) for line in lines[2:last]], schema=SAVED_COLUMNS, orient="row", strict=True
+    )
+    datetime.strptime(about["planned_at"], DATE)  # noqa: DTZ007 - only to see whether it is one
+    signatures = tuple(PlanSignature(**json.loads(line)) for line in lines[last:-1])
+    return SavedPlan(circumstances=Circumstances(**about), changes=changes, signatures=signatures)
+
+
+def _line(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return text.encode() + b"\n"
