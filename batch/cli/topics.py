@@ -13,6 +13,7 @@ from batch.cli.help_text import NOT_SHOWN, command
 TOPICS: Final = (
     "input",
     "plan",
+    "approval",
     "results",
     "credentials",
     "commands",

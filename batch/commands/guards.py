@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch.errors import GuardError
 from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, items_revoked
+from batch.tenant.address import tenant_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from batch.commands.precheck import CommandPrecheck
+    from batch.commands.screen import Consent
     from batch.ledger.store import Ledger
+    from batch.model import Tally
     from batch.settings import Settings
 
 MOST_COUNTED: Final = 300
@@ -61,6 +65,23 @@ def require_within_limits(
             f"meant: {_options(broken)}.",
         )
     return counted
+
+
+def consent_to(tally: Tally, consent: Consent, settings: Settings, tenant: str) -> Consent:
+    """The consent that so many changes need: above a threshold, the tenant's name.
+
+    Args:
+        tally: What is to be sent.
+        consent: What the tenant needs, however many there are.
+        settings: The threshold, and whether the name is given.
+        tenant: The tenant's address, or the sandbox's word.
+    """
+    most, changes = settings.confirm_above, tally.grants + tally.revokes
+    if most is None or changes <= most or settings.confirm.strip():
+        return consent
+    names = tenant_names(tenant) if "://" in tenant else (tenant,)
+    why = f"{changes:,} changes are more than --confirm-above {most:,} allows without it"
+    return replace(consent, given=False, names=consent.names or names, why=why)
 
 
 def _options(broken: Sequence[str]) -> str:

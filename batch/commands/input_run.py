@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.commands.accounts import Accounts, names_accounts
-from batch.commands.guards import require_within_limits
+from batch.commands.guards import consent_to, require_within_limits
 from batch.commands.loading import digest_in
 from batch.commands.mistrust import Mistrust, doubt_again
 from batch.commands.names import Names
+from batch.commands.screen import require_an_answer
 from batch.errors import LedgerChangedError, LedgerLostError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.postgresql import COMPARES_FIRST
@@ -342,8 +343,8 @@ class InputRun:
         # For a large input this is as large as the plan, and writing needs memory too.
         del classified
         check.describe_plan(plan)
-        require_within_limits(plan.changes, self._settings, check, ledger)
-        self._ask(as_if_planned(EMPTY_TALLY, plan))
+        revoked = require_within_limits(plan.changes, self._settings, check, ledger)
+        self._ask(as_if_planned(EMPTY_TALLY, plan), max((one.share or 0 for one in revoked), default=None))
         new = NewRun(
             tenant=self._tenant,
             input_digest=self.digest,
@@ -391,5 +392,7 @@ class InputRun:
                 next_step=f"Nothing was sent. Continue it with --api {run.dialect}.",
             )
 
-    def _ask(self, tally: Tally) -> None:
-        self._screen.ask(question(tally, self._tenant, self._settings.pace), self._consent)
+    def _ask(self, tally: Tally, share: float | None = None) -> None:
+        consent = consent_to(tally, self._consent, self._settings, self._tenant)
+        require_an_answer(consent, self._screen, stdin_is_input="-" in self._inputs)
+        self._screen.ask(question(tally, self._tenant, self._settings.pace, share), consent)

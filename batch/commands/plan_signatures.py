@@ -49,7 +49,7 @@ def approve(plan: SavedPlan, name: str, settings: Settings, screen: Screen, *, n
         missing = "signing_key" if settings.signing_key is None else "allowed_signers"
         raise SettingsError(
             f"An approval needs your SSH key and the file of allowed signers; {missing} is not set.",
-            next_step="Nothing was signed. Set it in the config file: see `access-batch help plans`.",
+            next_step="Nothing was signed. Set it in the config file: see `access-batch help approval`.",
         )
     _require_planner(plan, settings, now)
     names = tenant_names(about.address) if "://" in about.address else (about.address,)

@@ -164,10 +164,19 @@ def taken_from(run: str, left: int) -> str:
     return f"This run takes over the changes of this input that run {run} had planned and not sent.{rest}"
 
 
-def question(tally: Tally, tenant: str, rate: Rate) -> str:
-    """The question before sending: how much, to which tenant, and the least time it takes."""
+def question(tally: Tally, tenant: str, rate: Rate, share: float | None = None) -> str:
+    """The question before sending: how much, to which tenant, and the least time it takes.
+
+    Args:
+        tally: What is to be sent.
+        tenant: The tenant.
+        rate: The rate limit.
+        share: Percent of its holders from whom an item is revoked, at most; None if they were not counted.
+    """
     requests = count_states(tally.requests)["unsent"]
-    parts = [count(number, name) for number, name in ((tally.grants, "grant"), (tally.revokes, "revoke")) if number]
+    parts = [count(number, name) for number, name in ((tally.revokes, "revoke"), (tally.grants, "grant")) if number]
+    if share is not None:
+        parts[0] += f" (of up to {share:.0f} % of an item's holders)"
     least = max(0, requests - 1) * rate.seconds / rate.requests
     return (
         f"Submit {' and '.join(parts)} in {count(requests, 'request')} to {tenant}? "

@@ -60,9 +60,15 @@ class Holdings:
         """Give an identity an item without a request."""
         self._without_request[identity].append((item, holding))
 
-    def has(self, identity: str) -> bool:
+    def __contains__(self, identity: object) -> bool:
         """Whether an identity has ever held an item or has any request."""
-        return identity in self._without_request or bool(self._rows.of_identity(identity))
+        return isinstance(identity, str) and (
+            identity in self._without_request or bool(self._rows.of_identity(identity))
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        """All such identities, each once."""
+        return iter({*self._without_request, *(row.change.identity for row in self._rows.everything())})
 
     def at(self, identity: str, moment: datetime) -> Mapping[ItemKey, Holding]:
         """The access of an identity at one time, on whichever account."""

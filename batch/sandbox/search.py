@@ -129,7 +129,7 @@ class IdentitySearch:
 
     def _look_up(self, term: Term, now: datetime) -> set[str]:
         if term.field == _HELD:
-            return {one for one in self._index.everybody if self._holds(one, term.values[0], now)}
+            return {one for one in self._tenant.mentioned if self._holds(one, term.values[0], now)}
         found = self._index.look_up(term)
         if term.field == "id" and not found and self._exists(term.values[0]):
             return {term.values[0]}
@@ -139,7 +139,7 @@ class IdentitySearch:
         return any(held == item for _, held in self._tenant.held_as_searched(identity, now))
 
     def _exists(self, identity: str) -> bool:
-        return self._tenant.known.unlisted(identity) is not None or self._tenant.is_mentioned(identity)
+        return self._tenant.known.unlisted(identity) is not None or identity in self._tenant.mentioned
 
     def _person(self, identity: str) -> Person:
         return self._tenant.known.described(identity)

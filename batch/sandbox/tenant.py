@@ -213,9 +213,10 @@ class SimulatedTenant:
         """The access of an identity as the search shows it, with its lag."""
         return self._holdings.at(identity, now - self._search_lag)
 
-    def is_mentioned(self, identity: str) -> bool:
-        """Whether an identity has ever held an item or has any request."""
-        return self._holdings.has(identity)
+    @property
+    def mentioned(self) -> Holdings:
+        """The identities who have ever held an item or have any request."""
+        return self._holdings
 
     def visible_rows(self, now: datetime) -> list[StatusRow]:
         """The visible status rows, oldest first."""

@@ -173,7 +173,7 @@ def test_a_single_unknown_identity_does_not_stop_the_others(program: Program, tm
         repeated = program("submit", corrected, "--yes", "--json", *unasked, env=environment(sandbox))
         assert (repeated.code, repeated.json["rows"]["already_submitted"]) == (0, 5)
         again = program("submit", path, "--yes", *unasked, env=environment(sandbox))
-        assert again.out.endswith(f"correct these rows, then: access-batch submit {back}\n")
+        assert again.out.endswith(f"correct these rows, then: access-batch submit {back} --ignore person_unknown\n")
         again = program("submit", path, "--yes", "--json", *unasked, env=environment(sandbox))
         assert again.json["changes"]["refused"] == 5
         assert again.json["http"]["posts_now"] > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.credentials.places import write_config
 from tests.end_to_end.program import (
+    Terminal,
     accepted,
     environment,
     grant,
@@ -193,6 +196,23 @@ def test_a_plan_beyond_the_guards_is_neither_saved_nor_sent(
     assert ended.code == 0
     assert "`submit` would refuse this" in ended.err
     assert program("status", env=environment(tenant)).code == 2
+
+
+def test_above_the_threshold_a_yes_does_not_do_and_the_name_does(
+    program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env, name = environment(tenant), tenant.base_url.removeprefix("http://")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    ended = program("submit", path, "--yes", "--confirm-above", "11", env=env)
+    assert (ended.code, accepted(tenant)) == (2, {})
+    assert "12 changes are more than --confirm-above 11 allows" in ended.err
+    assert f"--confirm {name}" in ended.err
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    assert program("submit", path, "--yes", "--confirm-above", "11", env=env).code == 130
+    assert accepted(tenant) == {}
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{name}\n"))
+    assert program("submit", path, "--confirm-above", "11", env=env).code == 0
+    assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
 def test_revokes_beyond_their_share_of_the_holders_are_not_sent(program: Program, tmp_path: Path) -> None:

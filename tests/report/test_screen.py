@@ -182,7 +182,7 @@ def tally(unsent: int, grants: int, revokes: int) -> Tally:
         (
             tally(2, 3000, 1),
             RATE,
-            "Submit 3,000 grants and 1 revoke in 2 requests to acme? It takes at least 1 s at 100 requests per 10 s.",
+            "Submit 1 revoke and 3,000 grants in 2 requests to acme? It takes at least 1 s at 100 requests per 10 s.",
         ),
         (
             tally(1001, 0, 5000),

@@ -143,6 +143,19 @@ def test_the_search_shows_granted_access_after_its_lag() -> None:
     assert [holds(at) for at in (0, 119, 120)] == [False, False, True]
 
 
+def test_the_people_who_hold_an_item_are_found_by_a_nested_query() -> None:
+    tenant = SimulatedTenant(known=Known(directory=DIRECTORY, identities=(), items=()))
+    for one in ("i1", "i2"):
+        tenant.hold(one, ItemType.ROLE, "r1")
+    tenant.hold("i3", ItemType.ROLE, "r2")
+    search = IdentitySearch(tenant, body_limit=50_000)
+    assert {one["id"] for one in found("@access(id:r1)", search)} == {"i1", "i2"}
+    assert {one["id"] for one in found('@access(id:(r1 OR "r2"))', search)} == {"i1", "i2", "i3"}
+    assert found("@access(id:r3)", search) == []
+    for odd in ("@access(id:r1", "@access:r1", "@access(@access(id:r1))", "@access(name:r1)"):
+        assert search.answer(body(odd), {}, NOW).status == 400, odd
+
+
 def test_ids_outside_the_directory_are_found_if_every_id_exists() -> None:
     tenant = SimulatedTenant()
     tenant.hold("i1", ItemType.ROLE, "r1")
