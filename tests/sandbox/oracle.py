@@ -221,6 +221,19 @@ def entitlement_config(item: Item, api: str) -> dict[str, Any]:
     }
 
 
+def accounts_offered(world: World, person_id: str, item_ids: list[str]) -> tuple[bool, list[tuple[bool, list[Any]]]]:
+    """Whether a person must choose an account for one of some items; of each whether that is barred, and the accounts."""
+    person = world.people[person_id]
+    items = [world.items[item_id] for item_id in item_ids]
+    blocked = [
+        item.type == "ACCESS_PROFILE" and (person_id, item_id) in world.held
+        for item_id, item in zip(item_ids, items, strict=True)
+    ]
+    needed = any(_crowded(person, item) and not is_blocked for item, is_blocked in zip(items, blocked, strict=True))
+    offers = [[(source, person.accounts.get(source, [])) for source in item.sources] for item in items]
+    return needed, list(zip(blocked, offers, strict=True))
+
+
 def changes_of(body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Each person with each item of a legal body."""
     nested = body.get("requestedForWithRequestedItems")

@@ -226,6 +226,33 @@ def test_the_sandbox_shows_the_rules_of_each_entitlement_as_the_oracle_does() ->
     assert compared == 400
 
 
+def test_the_sandbox_offers_the_accounts_that_the_oracle_does() -> None:
+    said = Counter[bool]()
+    for random, world, effects in interviews(17):
+        tenant = tenant_of(world, effects | {Rule.ACCOUNT_CHOICE: Effect.REFUSED})
+        for person in world.people:
+            chosen = random.sample(sorted(world.items), 3)
+            items = [{"type": world.items[name].type, "id": name} for name in chosen]
+            body = {"requestedFor": [person], "requestedItems": items}
+            answer = tenant.select_accounts(body, NOW, DIALECTS["v1"])
+            assert isinstance(answer.body, dict)
+            (identity,) = answer.body["identities"]
+            offers = [
+                (
+                    item["accountsSelectionBlocked"],
+                    [
+                        (source["id"], [account["nativeIdentity"] for account in source["accounts"]])
+                        for source in item["sources"]
+                    ],
+                )
+                for item in identity["requestedItems"]
+            ]
+            needed = identity["accountsSelectionRequired"]
+            assert (needed, offers) == oracle.accounts_offered(world, person, chosen)
+            said.update([needed, *(blocked for blocked, _ in offers)])
+    assert min(said[True], said[False]) > 100
+
+
 @pytest.mark.parametrize("rule", Rule)
 def test_the_comparison_fails_if_one_rule_of_the_tenant_is_switched_off(rule: Rule) -> None:
     assert finds_disagreement({rule: Effect.IGNORED})

@@ -145,7 +145,16 @@ def test_the_words_of_a_refusal_name_one_rule(rule: str, words: str) -> None:
     assert [name for name in REFUSAL_WORDS if _matches(name, words)] == [rule]
 
 
-@pytest.mark.parametrize("words", ["The information on the platform is malformed.", "Bad item.", ""])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The information on the platform is malformed, in the form of a list.",
+        "The name is too long.",
+        "A request may hold a maximum of 25 items.",
+        "Bad item.",
+        "",
+    ],
+)
 def test_other_words_name_none(words: str) -> None:
     assert not any(_matches(name, words) for name in REFUSAL_WORDS)
 
