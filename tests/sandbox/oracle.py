@@ -222,7 +222,7 @@ def entitlement_config(item: Item, api: str) -> dict[str, Any]:
 
 
 def accounts_offered(world: World, person_id: str, item_ids: list[str]) -> tuple[bool, list[tuple[bool, list[Any]]]]:
-    """Whether a person must choose an account for one of some items; of each whether that is barred, and the accounts."""
+    """Whether a person must choose an account for one of some items; of each whether it may not, and the accounts."""
     person = world.people[person_id]
     items = [world.items[item_id] for item_id in item_ids]
     blocked = [
