@@ -45,6 +45,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     """
     import shlex
 
+    from batch.commands.guards import with_guards
     from batch.commands.sources import saved_plan_in
     from batch.commands.streams import standard_input
     from batch.commands.submit import submit as run_submit
@@ -57,6 +58,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
             "--track-for limits --wait, which is not given.",
             next_step="Nothing was sent. Add --wait, or leave --track-for out.",
         )
+    settings = with_guards(settings)
     if settings.require_plan and saved_plan_in(inputs) is None:
         _only_plan(inputs, settings, call)
     result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
@@ -92,10 +94,12 @@ def plan(
     save: Annotated[str, Option("Save the plan in this file, to be approved and submitted.", "FILE")] = "",
 ) -> None:
     """Show what submit would send, and send nothing. --check-tenant never plans without asking."""
+    from batch.commands.guards import with_guards
     from batch.commands.preview import preview
     from batch.commands.streams import standard_input
     from batch.report.plan_screen import describe_preview
 
+    settings = with_guards(settings)
     summary = preview(
         *(inputs, settings, screen_of(call), runtime()),
         stdin=standard_input(),

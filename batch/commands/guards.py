@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch.errors import GuardError
+from pydantic import ValidationError
+
+from batch.credentials.find import find_tenant, profiles_of
+from batch.errors import GuardError, SettingsError
 from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, items_revoked
+from batch.settings import GuardSettings
 from batch.tenant.address import tenant_names
 
 if TYPE_CHECKING:
@@ -65,6 +69,29 @@ def require_within_limits(
             f"meant: {_options(broken)}.",
         )
     return counted
+
+
+def with_guards(settings: Settings) -> Settings:
+    """The settings with the guards of every profile of the tenant: leaving out --profile does not leave out guards.
+
+    Raises:
+        SettingsError: The tenant, or a guard of one of its profiles, can't be read.
+    """
+    tenant = None if settings.sandbox else find_tenant(settings)
+    if tenant is None:
+        return settings
+    for name, table in profiles_of(settings, tenant):
+        entries = {key: value for key, value in table.items() if key in GuardSettings.model_fields}
+        try:
+            other = GuardSettings(**entries)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            raise SettingsError(
+                f"The guard {first['loc'][0]} of the profile {name!r} can't be read: {first['msg']}.",
+                next_step=f"Nothing was sent. Correct it in {settings.sources.config_file}.",
+            ) from None
+        settings = settings.model_copy(update=settings.with_guards_of(other, given=settings.sources.flags))
+    return settings
 
 
 def consent_to(tally: Tally, consent: Consent, settings: Settings, tenant: str) -> Consent:

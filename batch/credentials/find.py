@@ -99,6 +99,20 @@ def production_addresses(settings: Settings) -> tuple[str, ...]:
     return tuple(found)
 
 
+def profiles_of(settings: Settings, tenant: FoundTenant) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The profiles of a tenant in the config file, unchecked, with their names.
+
+    Raises:
+        SettingsError: A source of a profile's tenant can't be read.
+    """
+    for name, table in settings.sources.profiles.items():
+        if isinstance(table, Mapping):
+            home = _home(settings, name, table)
+            with suppress(SettingsError):
+                if origin(home) == tenant.origin:
+                    yield name, table
+
+
 def _home(settings: Settings, profile: str, table: Mapping[str, Any]) -> str:
     """The tenant of a profile, in the order of `_tenant_offers`; empty if there is none."""
     environment = cli_environment(profile)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batch.settings.guards import GuardSettings
 from batch.settings.loading import load
 from batch.settings.model import APPLICATION, CONSENTS, Credentials, OutFormat, Settings, SettingSources
 from batch.settings.option import Option, options_of
@@ -10,6 +11,7 @@ __all__ = [
     "APPLICATION",
     "CONSENTS",
     "Credentials",
+    "GuardSettings",
     "Option",
     "OutFormat",
     "SettingSources",

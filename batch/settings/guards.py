@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -42,3 +43,22 @@ class GuardSettings(BaseModel):
     confirm_above: Annotated[
         int | None, Field(ge=0), Option("Ask for the tenant's name if a plan has more changes.", "N")
     ] = None
+
+    def with_guards_of(self, other: GuardSettings, *, given: Collection[str]) -> dict[str, object]:
+        """The fields in which the guards of another profile of the same tenant are stricter.
+
+        Args:
+            other: That profile's.
+            given: Fields that the command line gives: they stay.
+        """
+        found: dict[str, object] = {
+            "require_plan": self.require_plan or other.require_plan,
+            "approvals_required": max(self.approvals_required, other.approvals_required),
+            "allowed_signers": self.allowed_signers or other.allowed_signers,
+            "plan_age": min(self.plan_age, other.plan_age),
+            "all_or_nothing": self.all_or_nothing or other.all_or_nothing,
+        }
+        for name in ("max_changes", "max_revokes", "max_per_person", "max_revoke_share", "confirm_above"):
+            limits = [limit for limit in (getattr(self, name), getattr(other, name)) if limit is not None]
+            found[name] = min(limits, default=None)
+        return {name: value for name, value in found.items() if name not in given}

@@ -178,6 +178,25 @@ def test_only_plans_are_sent_if_the_profile_says_so(
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
+def test_a_profiles_guards_hold_for_its_tenant_without_its_name(
+    program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    guards = "require_plan = true\nmax_changes = 5\n"
+    write_config(f'[profile.other]\nbase_url = "https://other.example"\n{guards}')
+    assert program("submit", path, "--yes", env=environment(tenant)).code == 0
+    write_config(f'[profile.here]\nbase_url = "{tenant.base_url}"\n{guards}')
+    again = write_rows(path.with_name("more.csv"), [grant(person, 7) for person in range(1, 8)])
+    ended = program("submit", again, "--yes", env=environment(tenant))
+    assert ended.code == 2
+    assert "Only saved plans are sent here" in ended.err
+    assert "max_changes allows 5" in ended.err
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+    write_config(f'[profile.here]\nbase_url = "{tenant.base_url}"\nmax_changes = "few"\n')
+    ended = program("submit", again, "--yes", env=environment(tenant))
+    assert ended.code == 2
+    assert "The guard max_changes of the profile 'here' can't be read" in ended.err
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
