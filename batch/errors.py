@@ -18,6 +18,8 @@ AccessBatchError
 │   ├── TooManyRefusalsError   … the tenant refuses nearly everything: the configuration is wrong, not the rows
 │   ├── RunHeldError           … another process works on this run
 │   ├── ForeignPlanError       … another machine has planned this run: the same command plans it anew
+│   ├── WaitingError           … a run that is sent in waves: the next one is to come
+│   ├── WrongEndsError         … too much of a canary or a wave was rejected or failed
 │   ├── UnconfirmedError       … nothing proves yet what became of some requests
 │   └── LedgerLostError        … the ledger can no longer be written
 ├── DeclinedError              exit 130: the user declined to go on
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 CHECK_ADDRESS: Final = "Check the base URL, --api and the network; then run the same command again."
 """What to do if something other than the API answers."""
@@ -132,6 +135,24 @@ class RunHeldError(StoppedError):
 
 class ForeignPlanError(StoppedError):
     """Another machine has planned a request, or has made it free to be sent: this one plans its changes anew."""
+
+
+class WaitingError(StoppedError):
+    """A run that is sent in waves waits for the next one.
+
+    Args:
+        message: See AccessBatchError.
+        next_step: See AccessBatchError.
+        until: When something can be sent again.
+    """
+
+    def __init__(self, message: str, *, next_step: str, until: datetime) -> None:
+        super().__init__(message, next_step=next_step)
+        self.until = until
+
+
+class WrongEndsError(StoppedError):
+    """Too much of a canary, or of a wave, was rejected or failed: what comes next is not sent."""
 
 
 class UnconfirmedError(StoppedError):

@@ -8,7 +8,20 @@ import typer
 
 from batch.cli.app import app, runtime, screen_of, show
 from batch.cli.help_text import command
-from batch.cli.options import GUARDS, HTTP, NAMES, PLANNING, READING, TENANT, TIMES, TRACKING, Call, Inputs, takes
+from batch.cli.options import (
+    GUARDS,
+    HTTP,
+    NAMES,
+    PLANNING,
+    READING,
+    TENANT,
+    TIMES,
+    TRACKING,
+    WAVES,
+    Call,
+    Inputs,
+    takes,
+)
 from batch.settings import Option, Settings
 
 
@@ -29,7 +42,7 @@ from batch.settings import Option, Settings
     ("yes", "confirm", "json", "out", "out_format", "rate"),
     PLANNING,
     GUARDS,
-    ("confirm_above", "plan_age", "all_or_nothing", "trust", "concurrency"),
+    ("confirm_above", "plan_age", "all_or_nothing", "trust", "concurrency", *WAVES),
     HTTP,
     TIMES,
     NAMES,

@@ -47,6 +47,7 @@ GUARDS: Final = ("max_changes", "max_revokes", "max_revoke_share", "max_per_pers
 HTTP: Final = ("timeout", "ca_file")
 TIMES: Final = ("settle_after", "give_up_after")
 NAMES: Final = ("identity_by", "max_age", "resubmit")
+WAVES: Final = ("canary", "canary_for", "tolerate", "wave")
 TRACKING: Final = ("track_for", "log_file")
 
 
@@ -68,7 +69,10 @@ HEADINGS: Final = {
     ),
     "How much": (*GUARDS, "confirm_above", "plan_age", "all_or_nothing"),
     "Where": (*TENANT, "ca_file", "port"),
-    "How fast": ("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
+    "How fast": (
+        *("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
+        *WAVES,
+    ),
     "Output": ("by", "detail", "json", "out", "out_format", "log_file", "quiet", "verbose"),
 }
 """Where help shows an option. One that only one command has is shown first unless it is here."""

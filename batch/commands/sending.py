@@ -12,9 +12,12 @@ from batch.commands.compare import CommandComparison, may_be_one
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import SessionFactory, notices_on, require_fit_token
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
-from batch.errors import StoppedError
+from batch.commands.track import tracker_of
+from batch.errors import StoppedError, WaitingError
 from batch.loops.send import Submitter
+from batch.loops.waves import Waves, describe_waves
 from batch.model import EMPTY_TALLY
+from batch.plan.waves import Moment, Patience, WavesSummary, counted_now
 from batch.report.messages import STOPPING
 from batch.report.progress import Progress
 from batch.states import IN_DOUBT, UNSENT
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from batch.commands.input_run import InputRun
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
+    from batch.commands.session import TenantSession
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally
     from batch.report.log_file import LogFile
@@ -146,6 +150,7 @@ class Sending:
             except StoppedError as error:
                 return error, False
             settler = settler_of(self._ledger, session, settings, self._runtime, tell, [run, *others])
+            waves = self._waves(run, session, tell)
             submitter = Submitter(
                 run,
                 ledger=self._ledger,
@@ -157,6 +162,7 @@ class Sending:
                 clock=self._runtime.clock,
                 jitter=self._runtime.jitter,
                 give_up_after=settings.give_up_after,
+                waves=waves,
             )
 
             def stop() -> None:
@@ -171,6 +177,51 @@ class Sending:
             if settler.unconfirmed and not interruption.asked:
                 return still_unconfirmed(settler), False
             return None, bool(interruption.asked)
+
+    def _waves(self, run: Run, session: TenantSession, tell: Tell) -> Waves | None:
+        """The waves of the run, by the settings or by what an earlier command has settled; None if it has none."""
+        settings, ledger, runtime, size = self._settings, self._ledger, self._runtime, self._settings.wave
+        if size is not None or settings.canary is not None:
+            ledger.waves.agree(
+                run,
+                runtime.process,
+                Moment.now(runtime.clock),
+                changes=None if size is None else size.changes,
+                seconds=0.0 if size is None else size.seconds,
+                canary=settings.canary,
+            )
+        if (limit := ledger.waves.limit(run)) is None:
+            return None
+        if limit.changes:
+            self._screen.say(f"Run {run.id} is sent in {describe_waves(limit)}.")
+
+        async def look() -> None:
+            await tracker_of(ledger, run, settings, session, runtime, tell, track_for=0.0).track()
+
+        return Waves(
+            run,
+            ledger=ledger,
+            patience=Patience(tolerate=settings.tolerate, canary_for=settings.canary_for),
+            process=runtime.process,
+            clock=runtime.clock,
+            tell=tell,
+            look=look,
+        )
+
+
+def sum_up_waves(
+    ledger: Ledger, run: Run | None, stopped: StoppedError | None, runtime: Runtime
+) -> WavesSummary | None:
+    """How far a run has come that is sent in waves; None for another one, and once everything was sent."""
+    progress = ledger.waves.progress(run) if run else None
+    if progress is None:
+        return None
+    return WavesSummary(
+        limit=progress.limit,
+        sent=counted_now(progress.claims, progress.limit, Moment.now(runtime.clock)),
+        canary_open=bool(progress.canary),
+        until=stopped.until if isinstance(stopped, WaitingError) else None,
+    )
 
 
 def _only_of(run: Run, tell: Tell) -> Tell:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from batch.answers.events import RunEvent, Tell
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
+    from batch.commands.session import TenantSession
     from batch.ledger.store import Ledger
     from batch.model import Clock, Run, Tally, TrackSummary
     from batch.settings import Settings
@@ -230,21 +231,35 @@ def track_run(
     return asyncio.run(_track_run(ledger, run, settings, sessions, runtime, tell))
 
 
+def tracker_of(
+    ledger: Ledger,
+    run: Run,
+    settings: Settings,
+    session: TenantSession,
+    runtime: Runtime,
+    tell: Tell,
+    *,
+    track_for: float | None,
+) -> Tracker:
+    """A tracker of a run's accepted changes in an open session."""
+    return Tracker(
+        run,
+        ledger=ledger,
+        listing=session.tenant.statuses,
+        approvals=session.tenant.approvals,
+        by_request=settings.dialect.approvals_by_request,
+        settle_after=settings.settle_after,
+        clock=runtime.clock,
+        tell=tell,
+        track_for=track_for,
+    )
+
+
 async def _track_run(
     ledger: Ledger, run: Run, settings: Settings, sessions: SessionFactory, runtime: Runtime, tell: Tell
 ) -> tuple[StoppedError | None, bool, int]:
     async with sessions.open(ledger, tell) as session:
-        tracker = Tracker(
-            run,
-            ledger=ledger,
-            listing=session.tenant.statuses,
-            approvals=session.tenant.approvals,
-            by_request=settings.dialect.approvals_by_request,
-            settle_after=settings.settle_after,
-            clock=runtime.clock,
-            tell=tell,
-            track_for=settings.track_for,
-        )
+        tracker = tracker_of(ledger, run, settings, session, runtime, tell, track_for=settings.track_for)
         with on_interrupt(first=tracker.stop, second=tracker.stop, hurry=ledger.hurry) as interruption:
             try:
                 await tracker.track()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from batch.ledger import events
 from batch.ledger import tables as t
+from batch.ledger.chain import CLOCK
 from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
 from batch.ledger.holders import known
 from batch.ledger.messages import ask
@@ -49,23 +50,28 @@ def begin_attempts(
     *,
     last: Any = None,
     counted: Callable[[], int] | None = None,
+    clock: Sequence[object] | None = None,
 ) -> tuple[tuple[Body, ...], Head]:
     """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head.
 
-    `last` is that of `events.append`, `counted` the result of `count_claims` if that was called already. An attempt
-    that nobody makes now, as the ledger has lost when it was made, is of no `process`.
+    `last` is that of `events.append`, `counted` the result of `count_claims` if that was called already; `clock` is
+    CLOCK. An attempt that nobody makes now, as the ledger has lost when it was made, is of no `process`.
     """
     bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
     first = (counted or count_claims(connection, len(bodies)))()
     numbered = [(request, claim) for claim, body in enumerate(bodies, start=first) for request in body.requests]
     requests, claims = zip(*numbered, strict=True)
     move(connection, requests, State.PLANNED, Event.CLAIMED, now, claims=claims)
-    made = {TOKEN_EXPIRES: instant(token_expires), PROCESS: known(connection, process).id if process else None}
+    made = {
+        TOKEN_EXPIRES: instant(token_expires),
+        PROCESS: known(connection, process).id if process else None,
+        CLOCK: clock,
+    }
     entries = [entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, made, claim)]
     return bodies, events.append(connection, planned[0].run, entries, last)
 
 
-def _claimed(body: Body, now: datetime, made: Mapping[str, str | None], claim: int) -> list[Entry]:
+def _claimed(body: Body, now: datetime, made: Mapping[str, object], claim: int) -> list[Entry]:
     """The attempts of a body's requests, each with the body's fingerprint and the attempt's id."""
     sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, **made}
     return [

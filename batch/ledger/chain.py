@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+WAVES: Final = "waves"
+"""The event, of a run as a whole, by which it is sent in waves, and in its detail how: see `facts.waves_of`."""
+
+CLOCK: Final = "clock"
+"""In its detail, and in that of an attempt in a wave: the boot and the seconds of the clock that nobody sets."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Birth:
@@ -78,6 +84,7 @@ class Chain:
         attempted: The keys that have signed the latest attempts of requests.
         about: What the run is and whose, see `facts.about`; None before there were such links.
         findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
+        waves: How it is sent in waves; empty if it is not.
         tracked_by: The keys that have signed them; another machine's until this one has reported on every change.
 
     Args:
@@ -103,6 +110,7 @@ class Chain:
         self.about: Mapping[str, Any] | None = None
         self.findings: dict[int, str] = {}
         self.tracked_by: dict[int, str] = {}
+        self.waves: Mapping[str, Any] = {}
         self._newest_parts: dict[int, tuple[int, ...]] = {}
         self._own_about: Mapping[str, Any] | None = None
         self._reported: dict[int, bool] = {}
@@ -212,6 +220,7 @@ class Chain:
 
     def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
         self.about = detail.get(ABOUT, self.about)
+        self.waves = detail.get(WAVES, self.waves)
         found = {int(number): str(digest) for number, digest in detail.get(FINDINGS, {}).items()}
         self.findings |= found
         partly = detail.get(PARTLY, ())

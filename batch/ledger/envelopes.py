@@ -43,6 +43,7 @@ _IN_ANOTHER_ORDER: Final = (
     .order_by(sa.case((t.request.c.number.in_(sa.bindparam("first", expanding=True)), 0), else_=1), t.request.c.number)
     .limit(sa.bindparam("most"))
 )
+_ONLY: Final = t.request.c.number.in_(sa.bindparam("only", expanding=True))
 _ANY: Final = sa.select(t.envelope.c.request).limit(1)
 _EXTRA: Final = (
     sa.select(t.request.c.state, sa.func.count() - sa.func.count(t.envelope.c.number.distinct()))
@@ -62,6 +63,7 @@ def next_bodies(
     *,
     first: Collection[int] = (),
     but: Collection[int] = (),
+    only: Collection[int] | None = None,
 ) -> Sequence[Any]:
     """Rows of the requests in the first bodies of a run that are in a state, each with its `envelope`.
 
@@ -74,12 +76,16 @@ def next_bodies(
         most: How many bodies at most.
         first: Numbers of requests that come before others.
         but: Numbers of requests that are left out.
+        only: Numbers of the requests that are not; None for all.
     """
     asked: dict[str, Any] = {"run_id": run_id, "in_state": state}
     query = _FIRST
     if first or but:
         query = _IN_ANOTHER_ORDER
         asked |= {"first": sorted(first), "but": sorted(but)}
+    if only is not None:
+        query = query.where(_ONLY)
+        asked["only"] = sorted(only)
     rows = connection.execute(query, {**asked, "most": most}).all()
     if all(row.envelope is None for row in rows):
         return rows

@@ -47,6 +47,24 @@ def about(connection: Connection, run_id: str) -> Mapping[str, Any]:
     }
 
 
+def waves_of(connection: Connection, run_id: str) -> dict[str, Any]:
+    """How a run is sent in waves, as the table `wave` says, with the canary as a list; empty if it is not."""
+    found = connection.execute(_WAVES, {"of_run": run_id}).mappings().first()
+    if found is None:
+        return {}
+    canary = found["canary"]
+    return {**found, "canary": None if canary is None else [int(number) for number in canary.split()]}
+
+
+def wave_faults(connection: Connection, run_id: str, said: Mapping[str, Any]) -> Iterator[str]:
+    """Differences between how a run is sent in waves, and what its newest event of that kind has said."""
+    if said != waves_of(connection, run_id):
+        yield "its waves were changed"
+
+
+_WAVES: Final = sa.select(*(column for column in t.wave.c if column is not t.wave.c.run)).where(
+    t.wave.c.run == t.RUN_NUMBER
+)
 _RUN: Final = (
     sa.select(t.run, t.tenant.c.name, t.tenant.c.token_name)
     .join(t.tenant, t.tenant.c.id == t.run.c.tenant)

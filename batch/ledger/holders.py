@@ -18,6 +18,7 @@ from batch.ledger.postgresql import COMPARES_FIRST, moment, server_of, silent_si
 from batch.ledger.process import SILENT_FOR, Process
 from batch.ledger.sessions import begun
 from batch.ledger.whereabouts import whereabouts
+from batch.states import State
 from batch.text import instant
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ HELD_BY: Final = sa.and_(
 _HELD: Final = sa.select(t.holder.c.pid).where(HELD_BY)
 _LOOK: Final = PLACES.add_columns(sa.exists().where(HELD_BY).label("held"))
 _HOLDER: Final = sa.select(t.holder).where(t.holder.c.run == t.RUN_NUMBER)
+_WAITING: Final = (
+    sa.select(t.run.c.id, t.wave.c.changes, t.wave.c.seconds)
+    .join_from(t.wave, t.run, t.run.c.number == t.wave.c.run)
+    .where(sa.exists().where(t.request.c.run == t.wave.c.run, t.request.c.state == State.PLANNED.value))
+)
 _HELD_RUNS: Final = sa.select(t.run.c.id, t.holder).join(t.holder, t.holder.c.run == t.run.c.number)
 
 
@@ -93,16 +99,24 @@ def look(connection: Connection, run: str, process: Process) -> Callable[[], Any
 
 
 def busy_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:
-    """The ids of the runs that another process works on, and why nothing may be taken from them, as words.
-
-    Runs that wait on purpose will be here too: every taker asks this function.
-    """
+    """The ids of the runs that another process works on, and why they must be left alone, as words."""
     busy, process, now = {}, known(connection, process), moment(connection, now)
     for row in connection.execute(_HELD_RUNS):
         holder = _holder_in(row)
         if holder != process and holder.is_alive(beat=silent_since(connection, row.beat), now=now):
             busy[row.id] = f"process {row.pid} on {row.host} is working on that run"
     return busy
+
+
+def kept_runs(connection: Connection, process: Process, now: datetime) -> dict[str, str]:
+    """The ids of the runs from which nothing may be taken, and why, as words: those that wait on purpose, too."""
+    waiting = connection.execute(_WAITING).all()
+    words = {run: f"that run is sent in {_in_waves(changes, seconds)}" for run, changes, seconds in waiting}
+    return {**words, **busy_runs(connection, process, now)}
+
+
+def _in_waves(changes: int, seconds: float) -> str:
+    return f"waves of {changes:,} changes" if changes and seconds else "parts, its canary first"
 
 
 def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> Process | None:

@@ -35,6 +35,7 @@ from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
 from batch.ledger.track import write_statuses
+from batch.ledger.waves import clock_of, rows_within
 from batch.model import Head
 from batch.states import Event, State
 from batch.status.evidence import held_statuses
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from batch.ledger.process import Process
     from batch.model import Doubt, Part, Request, Run
     from batch.plan.body import Body
+    from batch.plan.waves import Limit, Moment
     from batch.status.control import Place
 
 
@@ -86,6 +88,8 @@ class Requests:
         token_expires: datetime | None = None,
         first: Collection[int] = (),
         but: Collection[int] = (),
+        only: Collection[int] | None = None,
+        wave: tuple[Limit, Moment] | None = None,
     ) -> tuple[Body, ...]:
         """Takes the run's next bodies for sending and records the attempts. Durable when this returns.
 
@@ -97,9 +101,11 @@ class Requests:
             token_expires: When the token of the attempts expires, by the tenant's clock; None if that is not known.
             first: Numbers of requests to take before others.
             but: Numbers of requests not to take.
+            only: Numbers of the requests that may be taken; None for all.
+            wave: How many changes may be claimed in a period, and this moment; None for a run without waves.
 
         Returns:
-            The bodies, whose requests are SENDING now; none if nothing is left to send.
+            The bodies, whose requests are SENDING now; none if nothing is left to send, or fits.
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
@@ -110,7 +116,8 @@ class Requests:
         with writing(self._engine, Lock.OWN) as connection:
             require_never_lost(connection)
             looked, seen = look(connection, run.id, process), self._heads.get(run.id)
-            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but)
+            rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, first=first, but=but, only=only)
+            rows = rows_within(connection, run.id, rows, *wave) if wave else rows
             last = looked()
             newest = Head(run=run.id, number=last.number or 0, hash=last.hash or "")
             is_known = run.id in self._followed and self._followed[run.id].knows(newest)
@@ -123,7 +130,15 @@ class Requests:
             self._require_sealed(connection, loaded, anew=not is_known)
             sent = seen.sent if seen else _sent(connection, run.id)
             bodies, head = begin_attempts(
-                connection, loaded, now, self._new_id, token_expires, process, last=last, counted=counted
+                connection,
+                loaded,
+                now,
+                self._new_id,
+                token_expires,
+                process,
+                last=last,
+                counted=counted,
+                clock=clock_of(wave[1]) if wave else None,
             )
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
@@ -251,9 +266,13 @@ class Requests:
                 events.append(connection, request.run, [entry])
         return ()
 
-    def left(self, run: Run) -> int:
-        """How many bodies of the run are still to be sent."""
+    def left(self, run: Run, *, only: Collection[int] | None = None) -> int:
+        """How many bodies of the run, or of these requests of it, are still to be sent."""
         with reading(self._engine) as connection:
+            if only is not None:
+                most = max(1, len(only))
+                rows = envelopes.next_bodies(connection, run.id, State.PLANNED.value, most, only=only)
+                return envelopes.count_bodies(rows)
             counted = connection.execute(_COUNT, {"run_id": run.id, "in_state": State.PLANNED.value})
             return int(counted.scalar_one()) - envelopes.in_excess(connection, run.id).get(State.PLANNED.value, 0)
 

@@ -17,12 +17,14 @@ from batch.ledger.attempts import ended
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import in_excess
 from batch.ledger.events import Entry
-from batch.ledger.holders import HELD_BY, busy_runs, holding, known, refuse_if_held, require_held
+from batch.ledger.holders import HELD_BY, holding, kept_runs, known, refuse_if_held, require_held
 from batch.ledger.postgresql import moment
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
+from batch.ledger.waves import end_waves
 from batch.ledger.whereabouts import refuse_moved
 from batch.model import Run, Tally
+from batch.plan.waves import Moment
 from batch.read import shown
 from batch.states import IN_DOUBT, UNSENT, Event, State, advance
 from batch.text import instant
@@ -172,9 +174,9 @@ class Runs:
         return {row[0]: int(row[-1]) for row in rows}
 
     def busy(self, process: Process, now: datetime) -> dict[str, str]:
-        """The runs from which `process` may take nothing over, and why: see `busy_runs`."""
+        """The runs from which `process` may take nothing over, and why: see `kept_runs`."""
         with reading(self._engine) as connection:
-            return busy_runs(connection, process, now)
+            return kept_runs(connection, process, now)
 
     def has_unfinished_beside(self, run: Run) -> bool:
         """Whether another run of the same tenant has something to send or to settle."""
@@ -263,7 +265,9 @@ class Runs:
     def discard(self, run: Run, now: datetime) -> int:
         """Discards the requests that the run has not sent; returns how many there were."""
         with writing(self._engine) as connection:
-            return _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
+            discarded = _mark_all(connection, run, State.PLANNED, Event.DISCARDED, now)
+            end_waves(connection, run.id, Moment(wall=now))
+            return discarded
 
 
 def _mark_all(

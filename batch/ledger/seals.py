@@ -45,6 +45,7 @@ from batch.ledger.facts import (
     file_faults,
     findings_of,
     gap_faults,
+    wave_faults,
 )
 from batch.ledger.machine_key import KEY, has_signed, key_name
 from batch.model import Head
@@ -238,6 +239,7 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
         now = about(connection, run_id)
         names = ("input", "run", "name", "token", "urls")
         yield from (f"{_ABOUT[name]} was changed" for name in names if chain.about.get(name) != now.get(name))
+    yield from wave_faults(connection, run_id, chain.waves)
     parents = dict(connection.execute(_PARENTS, {"of_run": run_id}).all())
     divided = {part: number for number, parts in chain.parts.items() for part in parts}
     for number in sorted(parents.keys() | divided.keys()):

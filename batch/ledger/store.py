@@ -29,6 +29,7 @@ from batch.ledger.unreadable import explain
 from batch.ledger.upgrade import bring_up_to_date, for_reading_only
 from batch.ledger.verify import verify
 from batch.ledger.verify_seals import has_head, signers
+from batch.ledger.waves import WaveStore
 from batch.ledger.whereabouts import require_here
 from batch.text import count
 
@@ -60,6 +61,7 @@ class Ledger:
         plans: What is known about changes, and new requests.
         requests: Requests on their way.
         doubts: What is known of requests that may or may not have arrived.
+        waves: Runs that are sent in waves.
         tracks: The tenant's last reports on accepted changes.
         cache: The tenant's recent answers about people and items.
         decisions: What the runs' plans rest on.
@@ -82,6 +84,7 @@ class Ledger:
         self.plans = Plans(engine, new_id)
         self.requests = Requests(engine, new_id)
         self.doubts = DoubtStore(engine, memory)
+        self.waves = WaveStore(engine, new_id)
         self.tracks = TrackStore(engine)
         self.cache = Cache(engine)
         self.decisions = DecisionStore(engine)

@@ -12,8 +12,7 @@ request, so that sending does not search `recipient`. Requests that travel in on
 `name_meaning` and `set_aside` hold the decisions that a run's plan rests on. They are kept for good, so that a run that
 continues decides as it did before. `cached` holds the tenant's answers and can be emptied at any time.
 
-`pace` and `call` keep all processes that share the ledger within the tenant's rate limit. They are worth nothing once a
-window has passed, and have seconds by the clock that `pace.boot` names; all other instants are ISO 8601 text in UTC.
+`limit_tables` has the tables that hold back what is sent; all instants but theirs are ISO 8601 text in UTC.
 
 Rows are only ever added to `event`. It has every attempt and every answer, and the hash in each row covers the row
 before. The last row of each transaction is signed by the machine that wrote it. The event that added a request covers
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from batch.api.dialects import ItemType, Operation
+from batch.ledger import limit_tables
 from batch.model import RowClass
 from batch.names.meaning import NameOutcome
 from batch.states import State
@@ -37,22 +37,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0011"
+LEDGER_VERSION: Final = "0012"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
-metadata: Final = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-    }
-)
-
-
-TEXT: Final = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-"""The type of all texts. PostgreSQL compares and orders them by their bytes too, as SQLite does."""
+metadata: Final = limit_tables.metadata
+TEXT: Final = limit_tables.TEXT
+pace: Final = limit_tables.pace
+call: Final = limit_tables.call
+wave: Final = limit_tables.wave
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> sa.CheckConstraint:
@@ -263,41 +255,6 @@ event = sa.Table(
     sqlite_with_rowid=False,
     comment="What happened to a run and its requests. The hash of each event covers the event before. `signature`: of "
     "the last event of a transaction, with the key `signer`; `place`: how many signatures that key has made so far.",
-)
-
-pace = sa.Table(
-    "pace",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("tenant", sa.ForeignKey("tenant.id"), nullable=False),
-    sa.Column("client", TEXT, nullable=False),
-    sa.Column("dialect", TEXT, nullable=False),
-    sa.Column("calls", sa.Integer, nullable=False),
-    sa.Column("longest", sa.Float, nullable=False),
-    sa.Column("silent_since", sa.Float, nullable=False),
-    sa.Column("silent_until", sa.Float, nullable=False),
-    sa.Column("cut_to", sa.Float, nullable=False),
-    sa.Column("cut_at", sa.Float, nullable=False),
-    sa.Column("boot", TEXT),
-    sa.Column("epoch", sa.Float, nullable=False, server_default="0"),
-    sa.UniqueConstraint("tenant", "client", "dialect"),
-    sa.CheckConstraint("cut_to > 0 AND cut_to <= 1", name="share"),
-    comment="Calls that the tenant counts together: those of one client in one API version. `boot`: whose clock all "
-    "times of calls are read from; null for the wall clock. `epoch`: the wall clock when that clock was 0.",
-)
-
-call = sa.Table(
-    "call",
-    metadata,
-    sa.Column("pace", sa.ForeignKey("pace.id"), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("counted_by", sa.Float),
-    sa.Column("machine", TEXT, nullable=False),
-    sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("process_started", sa.Float, nullable=False),
-    sa.Column("permitted_at", sa.Float, nullable=False),
-    sqlite_with_rowid=False,
-    comment="The calls of the last window. `counted_by`: when the tenant had counted it; null until that is known.",
 )
 
 finding = sa.Table(

@@ -34,7 +34,7 @@ MOST: Final = (1 << 31) - 1
 DEEPEST: Final = 20
 """No JSON in a ledger nests deeper."""
 
-FIRST: Final = (t.about, t.tenant, t.address, t.requester, t.run, t.holder)
+FIRST: Final = (t.about, t.tenant, t.address, t.requester, t.run, t.holder, t.wave)
 """Small tables on which every command rests."""
 
 _REPAIRED: Final = (t.pace, t.call)
@@ -214,6 +214,7 @@ _SPECIAL: Final[Mapping[tuple[str, str], Callable[[Any], bool]]] = {
     ("request", "operation"): _is_one_of(*Operation),
     ("request", "state"): _is_one_of(*State),
     ("request", "recipients"): _are_recipients,
+    ("wave", "canary"): _are_recipients,
     ("doubt", "tenant_time"): _is_instant,
     ("doubt", "fence"): _is_instant,
     ("event", "at"): _is_instant,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.loops.ports import Sender
     from batch.loops.settle import Settler
+    from batch.loops.waves import Waves
     from batch.model import Clock, Part, Request, Run
 
 SPARE: Final = 4
@@ -38,6 +39,7 @@ class Isolator:
         tell: Takes the events.
         process: Holds the run.
         clock: Dates the records.
+        waves: Say which requests may be sent; None for all of them.
 
     Attributes:
         due: Whether to look at them again.
@@ -56,6 +58,7 @@ class Isolator:
         tell: Tell,
         process: Process,
         clock: Clock,
+        waves: Waves | None = None,
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -64,6 +67,7 @@ class Isolator:
         self._tell = tell
         self._process = process
         self._clock = clock
+        self._waves = waves
         self._taken_apart: set[int] = set()
         self._insisting: frozenset[int] = frozenset()
         self._again: frozenset[int] = frozenset()
@@ -116,6 +120,8 @@ class Isolator:
         self.due = False
         known = await asyncio.to_thread(self._ledger.requests.failures, self._run)
         failed = known.failed
+        if self._waves is not None:
+            failed = tuple(one for one in failed if one.request.number in self._waves.open)
         if self._before is None:
             self._before = max((one.last for one in failed), default=0)
         verdicts = judge(
@@ -156,6 +162,8 @@ class Isolator:
             self._ledger.requests.take_apart, failed, parts, self._clock.now(), self._process
         )
         self.first |= set(numbers)
+        if self._waves is not None:
+            self._waves.add(numbers)
         self._taken_apart.add(request.number)
         if failed.in_company:
             return True

@@ -19,17 +19,13 @@ from batch.answers.shared_bodies import bodies_back, for_each
 from batch.answers.split import divide
 from batch.answers.stop_rule import Refusals
 from batch.answers.suspects import RefusalHistory
-from batch.errors import (
-    CHECK_ADDRESS,
-    AccessBatchError,
-    CredentialsRefusedError,
-    TenantLostError,
-    TooManyRefusalsError,
-)
+from batch.errors import AccessBatchError, CredentialsRefusedError
 from batch.ledger.answered import Answered
 from batch.ledger.process import SILENT_FOR
 from batch.loops.group_commit import GroupCommit
 from batch.loops.isolate import Isolator
+from batch.loops.stops import stopped_by, too_many_refusals
+from batch.plan.waves import Moment
 from batch.states import Event
 
 if TYPE_CHECKING:
@@ -41,6 +37,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.loops.ports import Permit, Sender, Turnstile
     from batch.loops.settle import Settler
+    from batch.loops.waves import Waves
     from batch.model import Answer, Clock, Part, Request, Run
     from batch.plan.body import Body
 
@@ -49,12 +46,6 @@ HEARTBEAT: Final = 10.0
 
 STALE_AFTER: Final = SILENT_FOR.total_seconds() / 2
 """Seconds after which a claim is not sent: after twice this time, another process may count this process as dead."""
-
-_LOST: Final = (
-    "No request has succeeded for {:.0f} s. Everything sent is recorded, and unconfirmed requests are settled before "
-    "they are sent again: run the same command again when the tenant has recovered."
-)
-_REFUSES_ITS_OWN: Final = "The tenant issues new tokens and refuses them: ask its administrators why."
 
 
 class Submitter:
@@ -71,6 +62,7 @@ class Submitter:
         clock: The wall clock dates what is recorded; durations use the monotonic one.
         jitter: A random number from 0 to 1, new each time.
         give_up_after: Seconds without success after which sending stops.
+        waves: Say which requests may be sent; None for all of them.
     """
 
     def __init__(
@@ -86,6 +78,7 @@ class Submitter:
         clock: Clock,
         jitter: Callable[[], float],
         give_up_after: float,
+        waves: Waves | None = None,
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -97,10 +90,18 @@ class Submitter:
         self._clock = clock
         self._jitter = jitter
         self._give_up_after = give_up_after
+        self._waves = waves
         self._recorder = GroupCommit(ledger, process)
         self._history = RefusalHistory()
         self._isolator = Isolator(
-            run, ledger=ledger, tenant=tenant, history=self._history, tell=tell, process=process, clock=clock
+            run,
+            ledger=ledger,
+            tenant=tenant,
+            history=self._history,
+            tell=tell,
+            process=process,
+            clock=clock,
+            waves=waves,
         )
         self._error: BaseException | None = None
         self._stopping = False
@@ -137,7 +138,7 @@ class Submitter:
     def stop(self) -> None:
         """Send nothing more, and let attempts in flight finish."""
         self._stopping = True
-        if self._feeder is not None and self._feeder is not _current_task():
+        if self._feeder is not None and self._feeder is not asyncio.current_task():
             self._feeder.cancel()
 
     def abandon(self) -> None:
@@ -178,8 +179,7 @@ class Submitter:
                 await self._landing(news)
                 continue
             if self._to_send <= 0:
-                left = await asyncio.to_thread(self._ledger.requests.left, self._run)
-                self._to_send = left - len(self._isolator.held)
+                self._to_send = await self._left()
             most = self._isolator.may_send(self._to_send, in_flight=bool(self._in_flight), settler=self._settler)
             if most > 0:
                 await self._send_some(min(room, most))
@@ -195,10 +195,22 @@ class Submitter:
             elif self._settler.open and not self._settler.stuck:
                 # A request that is being settled may have to be sent again.
                 await news.wait()
-            elif self._isolator.held:
-                await self._isolate(others_left=False)
-            else:
+            elif not await self._goes_on():
                 return
+
+    async def _left(self) -> int:
+        """How many bodies are to be sent now, without those that are held back."""
+        only = self._waves.open if self._waves else None
+        left = await asyncio.to_thread(partial(self._ledger.requests.left, self._run, only=only))
+        return left - len(self._isolator.held)
+
+    async def _goes_on(self) -> bool:
+        """Whether something may be sent after all: what was held back, or the next wave, which is waited for."""
+        if self._isolator.held:
+            await self._isolate(others_left=False)
+            return True
+        self._to_send, self._isolator.due = 0, True
+        return self._waves is not None and await self._waves.more()
 
     async def _isolate_if_due(self, settled: int) -> None:
         if self._isolator.due or settled != self._isolated_after:
@@ -235,6 +247,8 @@ class Submitter:
             for permit in permits if self._abandoned else permits[len(bodies) :]:
                 permit.unused()
         self._to_send = self._to_send - len(bodies) if bodies else 0
+        if self._waves and not bodies:
+            self._waves.close()
         self._isolator.claimed(request for body in bodies for request in body.requests)
         if self._abandoned:
             return
@@ -251,6 +265,8 @@ class Submitter:
         expires = self._tenant.token_expires(token)
         first, held = self._isolator.first, self._isolator.held
         claim = partial(self._ledger.requests.claim, most=most, token_expires=expires, first=first, but=held)
+        if (waves := self._waves) is not None:
+            claim = partial(claim, only=waves.open, wave=(waves.limit, Moment.now(self._clock)))
         claiming = asyncio.ensure_future(asyncio.to_thread(claim, self._run, now, self._process))
         while True:
             try:
@@ -352,6 +368,8 @@ class Submitter:
 
     async def _act(self, body: tuple[Request, ...], decision: Decision, token: str) -> None:
         """Do what the decision asks for beyond the state of the requests."""
+        if (stopped := stopped_by(decision, self._give_up_after)) is not None:
+            raise stopped
         match decision.then:
             case Then.RENEW_TOKEN:
                 if not self._stopping and await self._tenant.token(other_than=token) == token:
@@ -359,17 +377,6 @@ class Submitter:
                         "The tenant issues a token and then refuses it.",
                         next_step="Everything sent is recorded. Run the same command again later.",
                     )
-            case Then.STOP_CREDENTIALS:
-                raise CredentialsRefusedError(
-                    f"The tenant does not let this client submit: {decision.reason}.",
-                    next_step=f"{_REFUSES_ITS_OWN} Then run the same command again.",
-                )
-            case Then.STOP_TENANT:
-                never_left = decision.event is Event.NOT_PROCESSED
-                raise TenantLostError(
-                    f"The tenant can't be used: {decision.reason.rstrip('.')}.",
-                    next_step=CHECK_ADDRESS if never_left else _LOST.format(self._give_up_after),
-                )
             case Then.GO_ON:
                 # Requests refused in one body are sent alone next; only those answers count.
                 if decision.event is Event.ACCEPTED or (decision.event is Event.REFUSED and len(body) == 1):
@@ -378,12 +385,7 @@ class Submitter:
     def _watch_refusals(self, request: Request, decision: Decision) -> None:
         self._refusals = self._refusals.after(request, refused=decision.event is Event.REFUSED)
         if verdict := self._refusals.verdict:
-            raise TooManyRefusalsError(
-                f"{verdict[0].upper()}{verdict[1:]}; the last: {decision.reason}.",
-                next_step="So many refusals point to the configuration: check --api, the tenant and what the user may "
-                "request. Then run the same command again, or give up the rest with `access-batch discard "
-                f"{self._run.id}`.",
-            )
+            raise too_many_refusals(self._run, verdict, decision.reason)
 
     async def _beat(self) -> None:
         while True:
@@ -393,8 +395,3 @@ class Submitter:
             except AccessBatchError as error:
                 self._fail(error)
                 return
-
-
-def _current_task() -> asyncio.Task[object] | None:
-    """The task that runs now; None in a signal handler."""
-    return asyncio.current_task()

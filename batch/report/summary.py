@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batch.dedupe.row_class import SetAside
     from batch.model import Tally, TrackSummary
     from batch.names.resolve import NameCounts
+    from batch.plan.waves import WavesSummary
     from batch.report.plan_view import PlanView
     from batch.status.approvals_ahead import ApprovalsAhead
     from batch.status.findings import Warned
@@ -52,6 +53,7 @@ class Summary:
         warned: The rows that were to be sent although the tenant may refuse them.
         plan: Everything that is shown of a plan; None if this is none.
         detail: Whether the plan's object lists every change.
+        waves: How far a run has come that is sent in waves; None for another one.
         head: The run's newest event, as `ledger verify --head` takes it; empty without a run.
     """
 
@@ -77,6 +79,7 @@ class Summary:
     warned: tuple[Warned, ...] = ()
     plan: PlanView | None = None
     detail: bool = False
+    waves: WavesSummary | None = None
     head: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -108,6 +111,7 @@ class Summary:
             "warnings": warnings_as_json(self.warned),
             "plan": self.plan and self.plan.as_json(detail=self.detail),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
+            "waves": self.waves and _waves_as_json(self.waves),
             "files": {**dict.fromkeys(_FILES), **self.files},
             "head": self.head or None,
             "elapsed_s": round(self.elapsed, 3),
@@ -141,6 +145,16 @@ class Summary:
 
 _SETTINGS: Final = ("requester", "access_request_config", "triggers")
 _FILES: Final = ("rejected", "refused", "unsent", "failed", "results", "report", "plan", "page")
+
+
+def _waves_as_json(waves: WavesSummary) -> dict[str, Any]:
+    return {
+        "changes": waves.limit.changes or None,
+        "seconds": waves.limit.seconds or None,
+        "sent": waves.sent,
+        "canary_open": waves.canary_open,
+        "until": waves.until.isoformat() if waves.until else None,
+    }
 
 
 def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:

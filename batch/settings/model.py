@@ -28,6 +28,7 @@ from batch.settings.values import (
     read_size,
     read_tenant_rules,
 )
+from batch.settings.waves import WaveSettings
 
 if TYPE_CHECKING:
     from batch.api.dialects import Dialect
@@ -77,7 +78,7 @@ class SettingSources:
     profiles: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Settings(GuardSettings):
+class Settings(GuardSettings, WaveSettings):
     """Everything that can be set; each field without an `Option` is no flag."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)

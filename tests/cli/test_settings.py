@@ -13,6 +13,7 @@ from batch.api.dialects import DIALECTS, Rate
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.model import CheckTenant
 from batch.settings import CONSENTS, Settings, load
+from batch.settings.waves import WaveSize
 from tests.rights import ONLY_POSIX, folder_with
 
 SECRET = "hunter2-hunter2"
@@ -364,6 +365,8 @@ def test_the_environment_can_set_every_option_but_consent(config_file: Path, mon
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if is_flag else "1/1")
         if name in NUMBERS:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
+        if name in {"canary", "canary_for", "tolerate"}:
+            monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")
     monkeypatch.setenv("ACCESS_BATCH_API", "v3")
     monkeypatch.setenv("ACCESS_BATCH_EFFORT", "fast")
     monkeypatch.setenv("ACCESS_BATCH_IDENTITY_BY", "email")
@@ -373,6 +376,27 @@ def test_the_environment_can_set_every_option_but_consent(config_file: Path, mon
     monkeypatch.setenv("ACCESS_BATCH_IGNORE", "form_required,person_inactive")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - ONLY_IN_THE_FILE
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("500/day", WaveSize(500, 86400.0)),
+        ("20/hour", WaveSize(20, 3600.0)),
+        ("5/20", WaveSize(5, 20.0)),
+        ("none", WaveSize(0, 0.0)),
+    ],
+)
+def test_a_wave_is_so_many_changes_in_a_period(written: str, size: WaveSize, config_file: Path) -> None:
+    assert load({"wave": written}, config_file=config_file).wave == size
+
+
+@pytest.mark.parametrize(
+    "written", ["500", "0/day", "-1/day", "5/week", "many/day", "5/0", "5/nan", "5/86401", "1.5/day"]
+)
+def test_an_invalid_wave_is_refused_with_the_right_form(written: str, config_file: Path) -> None:
+    config_file.write_text(f"wave = '{written}'\n")
+    assert "N/day or N/hour" in refusal(config_file)
 
 
 def test_only_rules_of_the_tenant_can_be_ignored(config_file: Path) -> None:

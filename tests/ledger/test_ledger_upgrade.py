@@ -1,8 +1,8 @@
 """Ledgers of earlier versions, with content of every kind, are upgraded without loss.
 
-The files `ledger_0001.sql` to `ledger_0009.sql` are dumps of these ledgers. `ledger_0001.json` holds the report of
+The files `ledger_0001.sql` to `ledger_0011.sql` are dumps of these ledgers. `ledger_0001.json` holds the report of
 version 0001 about the first three, `ledger_0004.json` and `ledger_0005.json` those of their versions about others.
-Version 0006 made its ledger of the one of version 0005, version 0008 of that, and version 0009 of that.
+Version 0006 made its ledger of the one of version 0005, version 0008 of that, and so on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from batch.dedupe.overlap import ACCESS
 from batch.errors import LedgerChangedError, LedgerRefusedError
 from batch.ledger.machine_key import MachineKey
 from batch.ledger.tables import LEDGER_VERSION
+from batch.plan.waves import Moment
 from batch.states import State
 from tests.builders import NOW, change
 from tests.ledger.ledger_helpers import ACCEPTED, ME, a_process, alter, claim, open_ledger, record, rows, write
@@ -39,7 +40,9 @@ HERE = Path(__file__).parent
 REPORTED = {
     **dict.fromkeys(("0001", "0002", "0003"), json.loads((HERE / "ledger_0001.json").read_text("utf-8"))),
     "0004": json.loads((HERE / "ledger_0004.json").read_text("utf-8")),
-    **dict.fromkeys(("0005", "0006", "0008", "0009"), json.loads((HERE / "ledger_0005.json").read_text("utf-8"))),
+    **dict.fromkeys(
+        ("0005", "0006", "0008", "0009", "0011"), json.loads((HERE / "ledger_0005.json").read_text("utf-8"))
+    ),
 }
 KEY_OF_0008 = MachineKey(bytes(32))
 """What has sealed the ledger of version 0008."""
@@ -167,7 +170,7 @@ def test_the_upgrade_keeps_the_known_changes(upgraded: Ledger, reported: dict[st
         assert known.upto == reported["upto"]
 
 
-@pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009"], indirect=True)
+@pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009", "0011"], indirect=True)
 def test_the_upgrade_keeps_the_tenants_last_reports(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run in upgraded.runs.all():
         summary = upgraded.tracks.summary(run)
@@ -175,7 +178,7 @@ def test_the_upgrade_keeps_the_tenants_last_reports(upgraded: Ledger, reported: 
         assert [groups, summary.silent] == reported["tracks"][run.id]
 
 
-@pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009"], indirect=True)
+@pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009", "0011"], indirect=True)
 def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, names in reported["names"].items():
         keys = [(kind, name) for kind, name, *_ in names]
@@ -184,7 +187,7 @@ def test_the_upgrade_keeps_the_meanings_of_names(upgraded: Ledger, reported: dic
         assert meanings == names != []
 
 
-@pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009"], indirect=True)
+@pytest.mark.parametrize("version", ["0004", "0005", "0006", "0008", "0009", "0011"], indirect=True)
 def test_the_upgrade_keeps_the_changes_set_aside(upgraded: Ledger, reported: dict[str, Any]) -> None:
     for run_id, changes in reported["set_aside"].items():
         kept = upgraded.decisions.set_aside(run_id)
@@ -217,7 +220,7 @@ def test_the_upgrade_changes_no_event(old: Path, version: str) -> None:
     by_id = f"SELECT (SELECT id FROM run WHERE run.number = event.run), {columns}"  # noqa: S608 - our own names
     before = rows(old, by_id if version >= "0005" else f"SELECT run, {columns}")
     open_ledger(old).close()
-    added = {"0008": "linked", "0009": "nothing"}.get(version, "sealed")
+    added = {"0008": "linked", "0009": "nothing", "0011": "nothing"}.get(version, "sealed")
     after = rows(old, f"{by_id} WHERE event != '{added}'")
     assert sorted(after, key=str) == sorted(before, key=str) != []
 
@@ -239,6 +242,15 @@ def test_a_request_that_a_dead_process_was_sending_becomes_unconfirmed(
 ) -> None:
     (run,) = (run for run in upgraded.runs.all() if "SENDING" in reported["requests"][run.id])
     assert upgraded.runs.hold(run, a_process(2), NOW.replace(hour=23)) == 1
+    assert upgraded.verify() == ()
+
+
+def test_no_run_of_an_older_ledger_is_sent_in_waves_until_it_is_asked_for(upgraded: Ledger) -> None:
+    runs = upgraded.runs.all()
+    assert {upgraded.waves.limit(run) for run in runs} == {None}
+    run = next(run for run in runs if upgraded.requests.left(run))
+    upgraded.runs.hold(run, ME, NOW.replace(hour=23))
+    upgraded.waves.agree(run, ME, Moment(wall=NOW), changes=1, seconds=60.0, canary=1)
     assert upgraded.verify() == ()
 
 

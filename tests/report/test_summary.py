@@ -33,7 +33,7 @@ DOCUMENTED = """
  "http": {"posts": 0, "throttled": 0, "retried": 0, "posts_now": 0},
  "names": {"looked_up": 0, "calls": 0, "found": 0, "unknown": 0, "ambiguous": 0},
  "tracked": null, "checked": null, "requester": null, "access_request_config": null, "triggers": null,
- "approvals": null, "warnings": [], "plan": null,
+ "approvals": null, "warnings": [], "plan": null, "waves": null,
  "files": {"rejected": null, "refused": null, "unsent": null, "failed": null, "results": null, "report": null,
            "plan": null, "page": null},
  "head": null, "elapsed_s": 0.0}
@@ -118,6 +118,7 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         "triggers": None,
         "approvals": None,
         "plan": None,
+        "waves": None,
         "files": {
             "rejected": "out/rejected.csv",
             "refused": None,

@@ -73,6 +73,22 @@ def too_fast(counted: Sequence[float], rate: tuple[int, float], restored: Iterab
     ][:1]
 
 
+def too_many(
+    sent: Iterable[tuple[float, set[Pair]]], most: int, seconds: float, restored: Iterable[float] = ()
+) -> list[str]:
+    """Periods with more changes than a wave may have, each counted once.
+
+    A ledger that was put back within a period has forgotten what was sent in it.
+    """
+    times = sorted(sent, key=lambda one: one[0])
+    for n, (begun, _) in enumerate(times):
+        within = [(at, pairs) for at, pairs in times[n:] if at - begun < seconds]
+        found = {pair for _, pairs in within for pair in pairs}
+        if len(found) > most and not any(begun <= moment <= within[-1][0] for moment in restored):
+            return [f"{len(found)} changes within {within[-1][0] - begun:.0f} s from {begun:.3f}"]
+    return []
+
+
 def ledger_disagrees(
     changes: Iterable[tuple[Pair, str]],
     books: Iterable[Accepted],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from unittest import mock
 
 from batch.commands.audit import audit
+from batch.ledger.chain import CLOCK
 from batch.ledger.store import Ledger
 from batch.status.audit import Mismatch
 from tests.ledger.ledger_helpers import rows
@@ -40,6 +42,12 @@ if TYPE_CHECKING:
 
 MOST_RUNS: Final = 3
 """How often the same command is run once faults have ended."""
+
+MOST_WAVES: Final = 200
+"""How often a command is run again that waits for its next wave; some come too early."""
+
+WAITS: Final = 4
+"""The exit code of a command that waits."""
 
 MOST_NAMES: Final = 8
 """How often a command is run again that refused one of the tenant's two names; each time, the name is drawn."""
@@ -132,6 +140,9 @@ class History:
             self.controls.append((write(f"control {number}.csv", [pair], {pair[0]: "control"}), {pair_key(*pair)}))
         self.disk = Disk(world, folder / "ledger.db")
         self._running = 0
+        self._begun: set[str] = set()
+        self._waiting = False
+        self._in_order = options.wave is None
         self._stopped = False
 
     def live(self, protection: str) -> Outcome:
@@ -184,6 +195,7 @@ class History:
             chance = self.world.chance(f"start {starts} of {line}")
             machine = self.machines[line % len(self.machines)]
             name, wanted = chance.choice(self.inputs) if "rows" in faults else self.inputs[-1]
+            self._begun.add(name.name)
             code = self.host.submit(machine, f"{machine.name}.{line}.{starts}", name)
             self._ended(code, wanted)
             self._running -= 1
@@ -273,6 +285,12 @@ class History:
         world = self.world
         world.note("world", "faults end")
         world.faults = False
+        for given in self.inputs[:-1]:
+            if self.options.wave is not None and given[0].name in self._begun:
+                # Its run keeps its place, so that nobody else sends what it has planned.
+                code = self._run_until_it_ends(f"last of {given[0].stem}", MOST_RUNS, given, self.machines[0])
+                self._waiting = self._waiting or code == WAITS
+        self._in_order = True
         code = self._finish(self.machines[0], self.controls[:MOST_CONTROLS])
         if code == 4 and "on the machine with that key" in world.events[-1]:
             # What only the other machine has settled, and replaced since, it alone can finish.
@@ -315,7 +333,7 @@ class History:
             before = code
             begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
-            code = self.host.submit(machine, f"{who}.{number}", given[0])
+            code = self._submit_in_waves(machine, f"{who}.{number}", given[0])
             for again in range(MOST_NAMES if "two_names" in self.options.faults else 0):
                 if code != REFUSED:
                     break
@@ -323,10 +341,22 @@ class History:
                 code = self.host.submit(machine, f"{who}.{number}.{again}", given[0])
             self._ended(code, given[1])
             # What was refused while faults happened is submitted again; then only poison may be refused.
-            if code == before == 3 and poison:
+            if code == before == 3 and poison and self._in_order and not self._waiting:
                 self.problems += checkers.missing(self.tenant.books, given[1], self.tenant.held.union(poison))
             if code not in {3, 4} or (code == before == 3 and poison) or (code == 4 and number + 1 >= most):
                 break
+        return code
+
+    def _submit_in_waves(self, machine: Machine, name: str, given: Path) -> int:
+        """Run the command, and again after each wait for the next wave."""
+        code = self.host.submit(machine, name, given)
+        for wave in range(MOST_WAVES):
+            if self.options.wave is None or code != WAITS or "WaitingError" not in self.world.events[-1]:
+                break
+            _, seconds = self.options.wave
+            pause = self.world.chance("waves").choice((0.02, 0.3, 1.0)) * seconds
+            self.world.drive(self._waiting_until(self.world.now + pause))
+            code = self.host.submit(machine, f"{name} wave {wave}", given)
         return code
 
     def _waiting_until(self, moment: float) -> Callable[[], bool]:
@@ -355,6 +385,8 @@ class History:
         self.problems += checkers.wrong_operation(books, self.revoked)
         self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate, self.disk.restored_at)
+        if self.options.wave is not None:
+            self.problems += self._check_waves(*self.options.wave)
         with Ledger.open(
             str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody", key=nobody
         ) as ledger:
@@ -368,6 +400,30 @@ class History:
         self.problems += checkers.ledger_disagrees(
             changes, books, self.tenant.held, forgets=forgets, stays_stale=stays_stale
         )
+
+    def _check_waves(self, most: int, seconds: float) -> list[str]:
+        """No period has more changes than a wave: neither by the ledger's claims, nor by the tenant's books."""
+        machines, options = {machine.name: machine for machine in self.machines}, self.options
+        pairs: dict[int, set[Pair]] = {}
+        for request, *pair in rows(self.host.ledger, "SELECT request, identity_id, item_id FROM changes"):
+            pairs.setdefault(request, set()).add(pair_key(*pair))
+        claims: dict[int, list[tuple[float, set[Pair]]]] = {}
+        query = "SELECT run, request, detail FROM event WHERE event = 'claimed' ORDER BY run, number"
+        for run, request, detail in rows(self.host.ledger, query):
+            # What was lost and found again has no clock.
+            if CLOCK in (said := json.loads(detail)):
+                boot, monotonic = said[CLOCK]
+                claims.setdefault(run, []).append((machines[boot].true_time(monotonic), pairs[request]))
+        # By the wall clocks of several machines, which differ by some seconds; a database's may be set.
+        if not (options.team and "wall" in options.faults):
+            apart = 5.0 if len(machines) > 1 else 0.01
+            for made in claims.values():
+                self.problems += checkers.too_many(made, most, seconds - apart)
+        if len(machines) > 1 or "rows" in options.faults:
+            return []
+        late = options.arrives_within if {"late", "too_late"} & options.faults else 0.0
+        arrived = [(one.at, {one.pair}) for one in self.tenant.books if one.pair in self.wanted]
+        return checkers.too_many(arrived, most, seconds - 45.0 - options.timeout - late, self.disk.restored_at)
 
 
 def nobody() -> MachineKey:

@@ -149,6 +149,14 @@ class Host:
             where = traceback.extract_tb(error.__traceback__)[-1]
             return BUG, f"{type(error).__name__}: {error} in {where.filename}:{where.lineno}"
 
+    def _waves(self) -> dict[str, Any]:
+        """How a run is sent in parts. The tenant's approvers are slow, and what is poisoned is refused."""
+        options = self.world.options
+        if options.wave is None:
+            return {}
+        changes, seconds = options.wave
+        return {"wave": f"{changes}/{seconds:g}", "canary": options.canary, "canary_for": 20.0, "tolerate": 100.0}
+
     def _settings(self, process: SimulatedProcess) -> Settings:
         options = self.world.options
         second_name = "two_names" in options.faults and self.world.chance(f"name for {process.name}").random() < 0.5
@@ -168,6 +176,7 @@ class Host:
                 "timeout": options.timeout,
                 "settle_after": options.settle_after,
                 "give_up_after": options.give_up_after,
+                **self._waves(),
             },
             config_file=self.folder / "config.toml",
         )

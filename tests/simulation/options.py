@@ -36,10 +36,11 @@ FAULTS: Final = (
     "revokes",
     "interrupt",
     "nested",
+    "waves",
 )
-"""Every kind of fault."""
+"""Every kind of fault; waves are none, but a wish of the user that makes histories longer."""
 
-ENABLED: Final = frozenset(FAULTS)
+ENABLED: Final = frozenset(FAULTS) - {"waves"}
 """The kinds that histories may have, unless some are chosen."""
 
 INPUTS: Final = 60
@@ -90,6 +91,8 @@ class Options:
         says_held: Probability that the answer to a submit lists what is held.
         doubled: Probability that an answer comes twice.
         interrupted: Probability that somebody presses Ctrl-C while a process works.
+        wave: Most changes in a period, and its seconds; None for no waves.
+        canary: Requests that go first.
         team: Whether the machines share the ledger as those of a team do: by the clock of its database.
     """
 
@@ -129,6 +132,8 @@ class Options:
     says_held: float
     doubled: float
     interrupted: float
+    wave: tuple[int, float] | None
+    canary: int
     team: bool
 
     def __str__(self) -> str:
@@ -144,7 +149,7 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
     chance = random.Random(f"options {seed}")  # noqa: S311 - chosen to be repeatable
     # Sometimes a few kinds, sometimes most of them: each alone can hide another.
     share = chance.choice((0.2, 0.5, 0.8))
-    shares = {"too_late": share / 5}  # such a history may have doubles: most must not
+    shares = {"waves": 1.0, "too_late": share / 5}  # such a history may have doubles: most must not
     faults = frozenset(
         fault
         for fault in enabled
@@ -178,6 +183,7 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
     latest = 0.5 if "poison" in faults or oddness in {"null", "replaced"} else 10.0
     least = chance.choice((0.005, 0.02, 0.1))
     given = random.Random(f"input {seed % INPUTS}")  # noqa: S311 - likewise
+    waves = random.Random(f"waves {seed}")  # noqa: S311 - likewise
     return Options(
         seed=seed,
         faults=faults,
@@ -217,5 +223,7 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
         says_held=more.choice((0.0, 0.5, 1.0)),
         doubled=more.choice((0.1, 0.5)) if "doubled" in faults else 0.0,
         interrupted=more.choice((0.3, 0.8)) if "interrupt" in faults else 0.0,
+        wave=(waves.choice((1, 2, 3, 5, 10)), waves.choice((60.0, 300.0, 900.0))) if "waves" in faults else None,
+        canary=waves.choice((0, 0, 1, 2)) if "waves" in faults else 0,
         team=team,
     )

@@ -1,0 +1,198 @@
+"""The waves of a run, for the sending loop: which requests may be sent next, once those before have ended well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from batch.answers.events import Notice
+from batch.errors import WaitingError, WrongEndsError
+from batch.loops.track import next_wait
+from batch.plan.waves import Begin, Divide, Done, Limit, Look, Moment, Pass, Send, Stop, Wait, counted_now, decide
+from batch.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from batch.answers.events import Tell
+    from batch.ledger.process import Process
+    from batch.ledger.store import Ledger
+    from batch.model import Clock, Run
+    from batch.plan.waves import Ends, Patience, Progress, Step
+
+SHORT: Final = 60
+"""A wait of at most one in so many parts of a period is not worth the end of the process …"""
+
+SHORTEST: Final = 5.0
+"""… nor is one of so many seconds: each process starts a little later than the one before."""
+
+MOST_AT_ONCE: Final = 5_000
+"""Requests that are opened at a time: their numbers are parameters of each claim."""
+
+_PERIODS: Final = {86400.0: "a day", 3600.0: "an hour"}
+
+
+async def ask_nothing(_requests: tuple[int, ...]) -> None:
+    """Nothing is asked before a wave."""
+
+
+class Waves:
+    """Opens a run's requests, wave by wave.
+
+    Args:
+        run: Held by `process`, and known by the ledger to be sent in waves.
+        ledger: Records the waves.
+        patience: What the user tolerates.
+        process: Holds the run.
+        clock: Both clocks count.
+        tell: Takes notices.
+        look: Asks the tenant once how accepted changes have ended, and records it.
+        before_wave: Takes the requests that are about to be opened by a new wave, and after the canary. It may leave
+            out what has moved since the plan.
+
+    Attributes:
+        open: Numbers of the requests that may be claimed.
+        limit: What each claim is held to.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        ledger: Ledger,
+        patience: Patience,
+        process: Process,
+        clock: Clock,
+        tell: Tell,
+        look: Callable[[], Awaitable[None]],
+        before_wave: Callable[[tuple[int, ...]], Awaitable[None]] = ask_nothing,
+    ) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._patience = patience
+        self._process = process
+        self._clock = clock
+        self._tell = tell
+        self._look = look
+        self._before_wave = before_wave
+        self._looked = False
+        self._asked = False
+        self._pause = 0.0
+        self.open: frozenset[int] = frozenset()
+        self.limit = Limit(changes=0, seconds=0.0)
+
+    def close(self) -> None:
+        """Let nothing more be claimed before `more` says so: the period is full."""
+        self.open = frozenset()
+
+    def add(self, parts: tuple[int, ...]) -> None:
+        """Open parts of a request that was open."""
+        self.open |= set(parts)
+
+    async def more(self) -> bool:
+        """Open what may be sent next; wait for it if that is short. False if nothing is left to send.
+
+        Raises:
+            WaitingError: The next wave is far off.
+            WrongEndsError: Too much of what was sent was rejected or failed.
+            StoppedError: The tenant can't be asked, or the ledger can't be written.
+        """
+        self.close()
+        while True:
+            progress = await asyncio.to_thread(self._ledger.waves.progress, self._run)
+            if progress is None:
+                return False
+            self.limit, now = progress.limit, Moment.now(self._clock)
+            step = decide(progress, self._patience, now, looked=self._looked)
+            if isinstance(step, Send):
+                self.open = frozenset(step.requests[:MOST_AT_ONCE])
+                self._looked, self._pause = False, 0.0
+                return True
+            if isinstance(step, Done):
+                if not progress.doubts:
+                    await asyncio.to_thread(self._ledger.waves.end, self._run, self._process, now)
+                return False
+            await self._take(step, progress, now)
+
+    async def _take(self, step: Step, progress: Progress, now: Moment) -> None:
+        """Do what comes before anything is opened."""
+        waves = self._ledger.waves
+        match step:
+            case Begin(requests=requests):
+                if await self._ask(requests):
+                    return
+                await asyncio.to_thread(waves.begin, self._run, self._process, now)
+                self._asked = False
+            case Divide(request=request):
+                most = progress.limit.changes
+                await asyncio.to_thread(waves.divide, self._run, request, most, self._process, now.wall)
+            case Pass(ends=ends):
+                if await self._ask(tuple(one.number for one in progress.planned)):
+                    return
+                self._tell(Notice(text=f"The canary has passed: {_described(ends)}."))
+                await asyncio.to_thread(waves.passed, self._run, self._process, now)
+            case Look(until=until):
+                await self._look_again(until, progress)
+            case Wait(until=until):
+                await self._wait(until, progress, now)
+            case Stop(ends=ends, canary=canary):
+                raise self._stopped(ends, canary=canary)
+            case _:
+                pass
+
+    async def _ask(self, requests: tuple[int, ...]) -> bool:
+        """Ask about requests that are about to be opened; False if that was done."""
+        if self._asked:
+            return False
+        self._asked = True
+        await self._before_wave(requests)
+        return True
+
+    async def _look_again(self, until: datetime | None, progress: Progress) -> None:
+        if until is not None:
+            left = (until - self._clock.now()).total_seconds()
+            self._pause = min(next_wait(self._pause, moved=False, took=0.0), max(0.0, left))
+            await asyncio.sleep(self._pause)
+        elif progress.canary:
+            changes = count(progress.canary_ends.changes, "change")
+            hours = f"{self._patience.canary_for:g} s"
+            self._tell(Notice(text=f"Following the canary's {changes} until each has ended, for {hours} at most."))
+        await self._look()
+        self._looked = True
+
+    async def _wait(self, until: datetime, progress: Progress, now: Moment) -> None:
+        limit, seconds = progress.limit, (until - now.wall).total_seconds()
+        if seconds > max(SHORTEST, limit.seconds / SHORT):
+            sent = counted_now(progress.claims, limit, now)
+            raise WaitingError(
+                f"Run {self._run.id} waits until {until:%Y-%m-%d %H:%M:%S} UTC: {sent:,} of at most "
+                f"{count(limit.changes, 'change')} {_period(limit)} were sent.",
+                next_step="Run the same command again then, or as often as you like, from cron say: it goes on. Until "
+                "then, no other input takes over what waits.",
+                until=until,
+            )
+        await asyncio.sleep(max(0.0, seconds))
+        self._looked = False
+
+    def _stopped(self, ends: Ends, *, canary: bool) -> WrongEndsError:
+        return WrongEndsError(
+            f"Of the {'canary' if canary else 'wave before'}, {_described(ends)}: more than --tolerate "
+            f"{self._patience.tolerate:g} permits, so nothing more was sent.",
+            next_step=f"`access-batch track {self._run.id} --out tracked` writes who rejected what, and what failed. "
+            f"To go on all the same, run the same command with a greater --tolerate; or drop the rest with "
+            f"`access-batch discard {self._run.id}`.",
+        )
+
+
+def _described(ends: Ends) -> str:
+    return f"{ends.ended:,} of {count(ends.changes, 'change')} have ended, {ends.wrong:,} of them rejected or failed"
+
+
+def _period(limit: Limit) -> str:
+    return _PERIODS.get(limit.seconds, f"in {limit.seconds:g} s")
+
+
+def describe_waves(limit: Limit) -> str:
+    """What the waves of a run are, in words."""
+    return f"waves of at most {count(limit.changes, 'change')} {_period(limit)}"
