@@ -40,6 +40,10 @@ EXPECTED = digest(HEADER, *ROWS)
         pytest.param(digest(HEADER, *ROWS[::-1], ROWS[0]), id="order and repeats"),
         pytest.param(digest(HEADER, *ROWS, encoding="utf-16"), id="encoding"),
         pytest.param(digest(HEADER + ",note", *(f"{row},n{n}" for n, row in enumerate(ROWS))), id="a column of notes"),
+        *(
+            pytest.param(digest(f"{HEADER},{name}", *(f"{row}," for row in ROWS)), id=f"a column named {name}")
+            for name in ("*", "^.*$", "^c.*$", "{}")
+        ),
         pytest.param(digest(HEADER, ROWS[0].replace("GRANT", '"grant "'), *ROWS[1:]), id="quotes, case and blanks"),
         pytest.param(
             digest(HEADER, ROWS[0].replace(A, A.upper()), ROWS[1], ROWS[2].replace("|", " | ")), id="spelling of ids"
