@@ -54,7 +54,7 @@ def _lines(cells: pl.DataFrame) -> pl.Series:
 def _canonical(rows: pl.DataFrame, identity_by: IdentityBy) -> pl.DataFrame:
     """The columns that are sent, in canonical form: equal for rows that mean the same."""
     dated = [name for name in rows.columns if name in DATE_COLUMNS]
-    # In this order, the members of the metadata are sorted by key. `select` would take names such as `^.*$` for patterns.
+    # In this order, the members of the metadata are sorted by key; `select` would take some names for patterns.
     ordered = [rows.get_column(name) for name in sorted(set(rows.columns) - set(dated))]
     prepared = prepare(pl.DataFrame(ordered)).collect()
     items = prepared.get_column("item_id").str.replace_all(r"\s*\|\s*", "|")
