@@ -19,6 +19,7 @@ import psutil
 import sqlalchemy as sa
 
 import batch.commands.input_run
+import batch.commands.loading
 import batch.commands.submit
 import batch.ledger.events
 import batch.ledger.plans
@@ -99,7 +100,7 @@ _PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
     (batch.commands.input_run, "read_loaded"): lambda loaded: (loaded.digest, *(one.name for one in loaded.contents)),
     # No input has dates, so that the time does not matter.
     (batch.commands.input_run, "validate"): lambda rows, *, dialect, **_: (id(rows), dialect.name),
-    (batch.commands.input_run, "input_digest"): lambda table, identity_by: (id(table), identity_by),
+    (batch.commands.loading, "input_digest"): lambda table, identity_by: (id(table), identity_by),
     (batch.pipeline, "_located"): lambda table, validated: (id(table), id(validated)),
     (batch.pipeline, "classify"): lambda changes, known, *, run, resubmit, busy: (
         id(changes),
