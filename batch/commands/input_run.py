@@ -9,10 +9,10 @@ import polars as pl
 from batch.commands.accounts import Accounts, names_accounts
 from batch.commands.guards import consent_to, require_within_limits
 from batch.commands.loading import digest_in
-from batch.commands.mistrust import Mistrust, doubt_again
+from batch.commands.mistrust import Mistrust, doubt_again, not_asked_for
 from batch.commands.names import Names
 from batch.commands.screen import require_an_answer
-from batch.errors import LedgerChangedError, LedgerLostError, RunHeldError, SettingsError
+from batch.errors import LedgerLostError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
@@ -63,9 +63,12 @@ class InputRun:
 
     Attributes:
         digest: Identifies the input, once its run was looked for.
-        names: The names of its files.
+        names: Of its files.
         doubts: The other runs whose doubts hold rows back, when the input was last classified.
+        is_kept: Whether no other input may take over what was planned and not sent.
     """
+
+    is_kept = False
 
     def __init__(
         self,
@@ -99,6 +102,11 @@ class InputRun:
         self.doubts: tuple[str, ...] = ()
 
     @property
+    def has_just_planned(self) -> bool:
+        """Whether this command has asked the tenant about what it sends."""
+        return self._classes is not None
+
+    @property
     def name_counts(self) -> NameCounts:
         """How the input's names were resolved."""
         return self._names.counts
@@ -125,9 +133,8 @@ class InputRun:
             return False
         # Another machine may have taken this process for dead: then the classes of the plan hold no more.
         self._classes = None
-        classified = with_tenant_verdicts(self._classified(ledger, run), self.set_aside(ledger))
-        doubts, _ = doubts_elsewhere(classified)
-        return bool(doubts or to_take_over(classified, classified.changes.filter("fresh")))
+        classified = with_tenant_verdicts(self.classified(ledger, run), self.set_aside(ledger))
+        return bool(doubts_elsewhere(classified)[0] or to_take_over(classified, classified.changes.filter("fresh")))
 
     def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
         """The input's run, after planning what is fresh; None if nothing was ever planned.
@@ -235,15 +242,7 @@ class InputRun:
         self._moment = run.started_at
         unwanted = not_wanted(planned, self._validated(ledger, run).changes)
         if not unwanted.is_empty():
-            operation, identity, item = unwanted.select("operation", "identity_id", "item_id").row(0)
-            raise LedgerChangedError(
-                f"Run {run.id} has planned {count(unwanted.height, 'change')} that no row of this input asks for, such "
-                f"as {operation} {item} for {identity}.",
-                next_step="Nothing was sent. `access-batch ledger verify` may show the cause. "
-                f"`access-batch settle {run.id}` settles unconfirmed requests, and `access-batch discard "
-                f"{run.id}` drops "
-                "the plan; then the same command plans this input anew.",
-            )
+            raise not_asked_for(run, unwanted)
 
     def _start_anew(self) -> None:
         self._classes = None
@@ -266,10 +265,11 @@ class InputRun:
                 busy=self._busy(ledger),
             )
         self._moment = run.started_at if run else self._moment
-        classified = with_tenant_verdicts(self._classified(ledger, run), self.set_aside(ledger))
+        classified = with_tenant_verdicts(self.classified(ledger, run), self.set_aside(ledger))
         return without_unplanned(classified, run=run.id if run else "")
 
-    def _classified(self, ledger: Ledger, run: Run | None, *, resubmit: Collection[TenantOutcome] = ()) -> Classified:
+    def classified(self, ledger: Ledger, run: Run | None, *, resubmit: Collection[TenantOutcome] = ()) -> Classified:
+        """The input's rows with their classes, by the ledger alone."""
         validated = self._validated(ledger, run)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         return classify_input(
@@ -287,8 +287,7 @@ class InputRun:
 
     def _validated(self, ledger: Ledger, run: Run | None) -> Validated:
         """The rows, validated as of the run's first plan, so that a continued run gets the same result."""
-        table = self._table()
-        rows = self._names.resolved(table.rows, ledger, self._tenant, run)
+        rows = self._names.resolved(self._table().rows, ledger, self._tenant, run)
         validated = validate(rows, dialect=self._settings.dialect, now=self._moment)
         validated = self._accounts.resolved(validated, rows, ledger, run)
         self._places = places(validated)
@@ -324,7 +323,7 @@ class InputRun:
         """Plan the fresh changes; return None if there are none."""
         now = self._runtime.now()
         self._moment = run.started_at if run else now
-        classified = self._classified(ledger, run, resubmit=resubmit)
+        classified = self.classified(ledger, run, resubmit=resubmit)
         unproven = self._mistrust.held_back(ledger, classified, resubmit, check)
         classified = with_tenant_verdicts(classified, unproven)
         verdicts = check.ask(ledger, classified)
@@ -340,8 +339,7 @@ class InputRun:
             ledger.decisions.replace_set_aside(run_id, verdicts, now)
             return None
         upto, taken = classified.upto, to_take_over(classified, plan.changes)
-        # For a large input this is as large as the plan, and writing needs memory too.
-        del classified
+        del classified  # For a large input this is as large as the plan, and writing needs memory too.
         check.describe_plan(plan)
         revoked = require_within_limits(plan.changes, self._settings, check, ledger)
         self._ask(as_if_planned(EMPTY_TALLY, plan), max((one.share or 0 for one in revoked), default=None))

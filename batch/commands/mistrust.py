@@ -9,6 +9,7 @@ import polars as pl
 from batch.commands.runs import keys_in
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.reasons import SECOND_HAND
+from batch.errors import LedgerChangedError
 from batch.ledger.machine_key import key_name
 from batch.ledger.take_over import LedgerMovedError
 from batch.loops.second_hand import not_shown
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
+    from batch.model import Run
     from batch.pipeline import Classified
     from batch.settings import Settings
     from batch.status.second_hand import Report
@@ -147,3 +149,16 @@ def doubt_again(
                 f"{keys}, says that they did not. This machine does not trust that key, and asks the tenant itself."
             )
     return total
+
+
+def not_asked_for(run: Run, unwanted: pl.DataFrame) -> LedgerChangedError:
+    """The error that a run has planned changes that no row asks for."""
+    operation, identity, item = unwanted.select("operation", "identity_id", "item_id").row(0)
+    return LedgerChangedError(
+        f"Run {run.id} has planned {count(unwanted.height, 'change')} that no row of this input asks for, such "
+        f"as {operation} {item} for {identity}.",
+        next_step="Nothing was sent. `access-batch ledger verify` may show the cause. "
+        f"`access-batch settle {run.id}` settles unconfirmed requests, and `access-batch discard "
+        f"{run.id}` drops "
+        "the plan; then the same command plans this input anew.",
+    )

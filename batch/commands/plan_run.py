@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from batch.api.accounts import chosen_account
+from batch.commands.asked_again import describe_moved
 from batch.commands.input_run import InputRun
 from batch.commands.plan_signatures import require_signatures
 from batch.dedupe.overlap import KEY
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 _CLOCKS_APART: Final = timedelta(minutes=5)
 """How far the planner's clock may be ahead of ours."""
 
-_MOST_LISTED: Final = 20
 _COLUMNS: Final = ("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date")
 
 
@@ -52,6 +52,8 @@ class PlanRun(InputRun):
         saved: The plan.
         title: Its file, for messages.
     """
+
+    is_kept = True
 
     def __init__(self, saved: SavedPlan, title: str, settings: Settings, **rest: Any) -> None:
         super().__init__(_table(saved), settings, **rest)
@@ -148,23 +150,12 @@ class PlanRun(InputRun):
         if moved.is_empty():
             return
         keys = self._saved.changes.with_row_index("row").select("row", "operation", *KEY)
-        lines = [
-            f"  {operation.lower()} of {item_type} {item} for {person}: {found}{f', {reason}' if reason else ''}"
-            for operation, person, item_type, item, found, reason in moved.head(_MOST_LISTED)
-            .join(keys, on="row", how="left", maintain_order="left")
-            .select("operation", "identity_id", "item_type", "item_id", "class", "reason")
-            .rows()
-        ]
-        more = moved.height - len(lines)
-        moved_now = f"{count(moved.height, 'change')} of {self._title} {'is' if moved.height == 1 else 'are'} not to be"
-        self._screen.say(
-            f"Since it was planned, ledger or tenant moved: {moved_now} sent.",
-            *lines,
-            *([f"  … and {more:,} more: see the result files"] if more else []),
-        )
+        lines = moved.join(keys, on="row", how="left", maintain_order="left")
+        not_sent = f"{count(moved.height, 'change')} of {self._title} {'is' if moved.height == 1 else 'are'} not to be"
+        self._screen.say(f"Since it was planned, ledger or tenant moved: {not_sent} sent.", *describe_moved(lines))
         if self._settings.all_or_nothing:
             raise PlanRefusedError(
-                f"{moved_now} sent any more, and --all-or-nothing is given.",
+                f"{not_sent} sent any more, and --all-or-nothing is given.",
                 next_step="Nothing was sent. Plan the input again, or leave out --all-or-nothing to send the rest.",
             )
 

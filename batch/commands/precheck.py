@@ -137,6 +137,17 @@ class CommandPrecheck:
         if self._when is CheckTenant.NEVER:
             self.require_no_other_ledger(ledger)
             return pl.DataFrame(schema=TENANT_VERDICTS)
+        return asyncio.run(self._awaited(self._verdicts(ledger, classified, fresh)))
+
+    async def ask_again(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
+        """As `ask`, of what is about to be sent, while the command sends: no older answer counts."""
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection")
+        if fresh.is_empty() or self._when is CheckTenant.NEVER:
+            return pl.DataFrame(schema=TENANT_VERDICTS)
+        self._since = self._runtime.now()
+        return await self._verdicts(ledger, classified, fresh)
+
+    async def _verdicts(self, ledger: Ledger, classified: Classified, fresh: pl.DataFrame) -> pl.DataFrame:
         scope = scope_of(fresh, classified.changes)
         self._asked_held = not plain_grants(fresh).is_empty()
         self._asked_not_held = bool(scope.revokes)
@@ -145,7 +156,7 @@ class CommandPrecheck:
         if not overlapping(classified.known.filter(~is_unsent), fresh).is_empty():
             self._since = self._began
         self.preflight.forget()
-        tenant_view = asyncio.run(self._awaited(self._run(ledger, scope, classified.changes.filter("fresh"))))
+        tenant_view = await self._run(ledger, scope, classified.changes.filter("fresh"))
         self._unclear += count_unclear(tenant_view, fresh)
         verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch.answers.events import Notice, Settled, tell_each
+from batch.commands.asked_again import AskedAgain
 from batch.commands.compare import CommandComparison, may_be_one
 from batch.commands.interrupt import on_interrupt
 from batch.commands.session import SessionFactory, notices_on, require_fit_token
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from batch.answers.events import RunEvent, Tell
     from batch.commands.input_run import InputRun
+    from batch.commands.precheck import CommandPrecheck
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import TenantSession
@@ -46,6 +48,7 @@ class Sending:
         ledger: Ledger,
         run: Run | None,
         others: Sequence[str],
+        check: CommandPrecheck,
         settings: Settings,
         screen: Screen,
         sessions: SessionFactory,
@@ -57,6 +60,7 @@ class Sending:
         self._ledger = ledger
         self._run = run
         self._others = others
+        self._check = check
         self._settings = settings
         self._screen = screen
         self._sessions = sessions
@@ -181,7 +185,7 @@ class Sending:
     def _waves(self, run: Run, session: TenantSession, tell: Tell) -> Waves | None:
         """The waves of the run, by the settings or by what an earlier command has settled; None if it has none."""
         settings, ledger, runtime, size = self._settings, self._ledger, self._runtime, self._settings.wave
-        if size is not None or settings.canary is not None:
+        if size is not None or settings.canary is not None or self._job.is_kept:
             ledger.waves.agree(
                 run,
                 runtime.process,
@@ -189,6 +193,7 @@ class Sending:
                 changes=None if size is None else size.changes,
                 seconds=0.0 if size is None else size.seconds,
                 canary=settings.canary,
+                kept=self._job.is_kept,
             )
         if (limit := ledger.waves.limit(run)) is None:
             return None
@@ -206,6 +211,8 @@ class Sending:
             clock=runtime.clock,
             tell=tell,
             look=look,
+            before_wave=AskedAgain(self._job, run, ledger, self._check, self._screen, runtime),
+            just_planned=self._job.has_just_planned,
         )
 
 

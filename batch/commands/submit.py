@@ -114,7 +114,7 @@ def submit(
         while True:
             others = job.doubts
             doubts_before = _doubts(ledger, others)
-            sending = Sending(job, ledger, run, others, settings, screen, sessions, runtime, log, shown_of)
+            sending = Sending(job, ledger, run, others, check, settings, screen, sessions, runtime, log, shown_of)
             stopped, interrupted = sending.send()
             # Planning again leaves no foreign plan in the run.
             is_foreign = not interrupted and isinstance(stopped, ForeignPlanError)

@@ -107,7 +107,7 @@ class DecisionStore:
     def set_aside(self, run_id: str) -> pl.DataFrame:
         """The changes that the run's last precheck set aside, by dedupe's TENANT_VERDICTS."""
         with reading(self._engine) as connection:
-            return select_frame(connection, _SET_ASIDE_OF, TENANT_VERDICTS, {"of_run": run_id})
+            return set_aside_of(connection, run_id)
 
     def replace_set_aside(self, run_id: str, changes: pl.DataFrame, now: datetime) -> None:
         """Keeps which changes a precheck set aside when nothing was left to plan.
@@ -120,7 +120,7 @@ class DecisionStore:
         if changes.is_empty() and self.set_aside(run_id).is_empty():
             return
         with writing(self._engine) as connection:
-            _write_set_aside(connection, run_id, changes, instant(now))
+            write_set_aside(connection, run_id, changes, now)
 
 
 def write_decisions(connection: Connection, run_id: str, decisions: Decisions, now: datetime) -> None:
@@ -137,10 +137,17 @@ def write_decisions(connection: Connection, run_id: str, decisions: Decisions, n
             t.name_meaning,
             names.select(pl.lit(run).alias("run"), "kind", "name", pl.lit(at).alias("at"), "outcome", "id", "problem"),
         )
-    _write_set_aside(connection, run_id, decisions.set_aside, at)
+    write_set_aside(connection, run_id, decisions.set_aside, now)
 
 
-def _write_set_aside(connection: Connection, run_id: str, changes: pl.DataFrame, at: str) -> None:
+def set_aside_of(connection: Connection, run_id: str) -> pl.DataFrame:
+    """See Decisions.set_aside."""
+    return select_frame(connection, _SET_ASIDE_OF, TENANT_VERDICTS, {"of_run": run_id})
+
+
+def write_set_aside(connection: Connection, run_id: str, changes: pl.DataFrame, now: datetime) -> None:
+    """Keeps which changes the tenant's answers set aside, in place of all earlier ones."""
+    at = instant(now)
     connection.execute(sa.delete(t.set_aside).where(t.set_aside.c.run_id == run_id))
     rows = changes.select(list(TENANT_VERDICTS)).rename(dict(zip(TENANT_VERDICTS, _SET_ASIDE, strict=True)))
     *key, class_, reason = _SET_ASIDE

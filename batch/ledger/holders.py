@@ -116,7 +116,7 @@ def kept_runs(connection: Connection, process: Process, now: datetime) -> dict[s
 
 
 def _in_waves(changes: int, seconds: float) -> str:
-    return f"waves of {changes:,} changes" if changes and seconds else "parts, its canary first"
+    return f"waves of {changes:,} changes" if changes and seconds else "parts, or by a plan that was approved"
 
 
 def refuse_if_held(connection: Connection, run: Run, process: Process, now: datetime) -> Process | None:

@@ -21,6 +21,7 @@ from batch.ledger.events import Entry
 from batch.ledger.facts import about, seen_of_others
 from batch.ledger.history import earlier
 from batch.ledger.holders import refuse_if_held
+from batch.ledger.left_out import leave_out
 from batch.ledger.moving import move
 from batch.ledger.products import distinct, insert_requests
 from batch.ledger.refused import experience
@@ -143,6 +144,13 @@ class Plans:
                 raise LedgerMovedError from error
             entries = [Entry(event=Event.TAKEN_OVER, at=now, request=one.number, detail={"by": []}) for one in requests]
             events.append(connection, run.id, entries)
+
+    def leave_out(
+        self, run: Run, numbers: Collection[int], moved: pl.DataFrame, process: Process, now: datetime
+    ) -> int:
+        """Takes changes out of planned requests of a run, and keeps why: see left_out.leave_out."""
+        with writing(self._engine) as connection:
+            return leave_out(connection, run, numbers, moved, process, now, tag=self._new_id())
 
     def check_all(self) -> Mapping[str, Sealed]:
         """Compares everything by which earlier changes are found again with the chains of all runs.

@@ -101,6 +101,7 @@ class WaveStore:
         changes: int | None = None,
         seconds: float = 0.0,
         canary: int | None = None,
+        kept: bool = False,
     ) -> bool:
         """Keeps how a run is to be sent. Durable when this returns.
 
@@ -111,6 +112,7 @@ class WaveStore:
             changes: The most changes in a wave, 0 for any number; None to leave the waves as they are.
             seconds: The period of a wave.
             canary: How many planned requests go first if none did yet, 0 for none; None to leave that as it is.
+            kept: Whether nobody may take over what it has planned, even if nothing else makes it wait.
 
         Returns:
             Whether the run is sent in waves.
@@ -127,6 +129,8 @@ class WaveStore:
             if canary is not None and (not canary or row["canary"] is None):
                 chosen = choose_canary(_items_of_planned(connection, run.id), canary) if canary else None
                 row["canary"] = None if chosen is None else sorted(chosen)
+            if kept and row["canary"] is None:
+                row["canary"] = []
             after = row if row["changes"] or row["canary"] is not None else {}
             if after != before:
                 _keep(connection, run.id, after, now)

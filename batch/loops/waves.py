@@ -12,7 +12,7 @@ from batch.plan.waves import Begin, Divide, Done, Limit, Look, Moment, Pass, Sen
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from batch.answers.events import Tell
@@ -48,8 +48,9 @@ class Waves:
         clock: Both clocks count.
         tell: Takes notices.
         look: Asks the tenant once how accepted changes have ended, and records it.
-        before_wave: Takes the requests that are about to be opened by a new wave, and after the canary. It may leave
-            out what has moved since the plan.
+        before_wave: Takes the requests that are about to be opened, each once, unless time has passed since. It may
+            leave out what has moved since the plan.
+        just_planned: Whether this was asked for all of them a moment ago.
 
     Attributes:
         open: Numbers of the requests that may be claimed.
@@ -67,6 +68,7 @@ class Waves:
         tell: Tell,
         look: Callable[[], Awaitable[None]],
         before_wave: Callable[[tuple[int, ...]], Awaitable[None]] = ask_nothing,
+        just_planned: bool = False,
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -77,7 +79,8 @@ class Waves:
         self._look = look
         self._before_wave = before_wave
         self._looked = False
-        self._asked = False
+        self._asked: frozenset[int] = frozenset()
+        self._just_planned = just_planned
         self._pause = 0.0
         self.open: frozenset[int] = frozenset()
         self.limit = Limit(changes=0, seconds=0.0)
@@ -106,6 +109,8 @@ class Waves:
             self.limit, now = progress.limit, Moment.now(self._clock)
             step = decide(progress, self._patience, now, looked=self._looked)
             if isinstance(step, Send):
+                if await self._ask(step.requests[:MOST_AT_ONCE]):
+                    continue
                 self.open = frozenset(step.requests[:MOST_AT_ONCE])
                 self._looked, self._pause = False, 0.0
                 return True
@@ -123,7 +128,6 @@ class Waves:
                 if await self._ask(requests):
                     return
                 await asyncio.to_thread(waves.begin, self._run, self._process, now)
-                self._asked = False
             case Divide(request=request):
                 most = progress.limit.changes
                 await asyncio.to_thread(waves.divide, self._run, request, most, self._process, now.wall)
@@ -141,13 +145,17 @@ class Waves:
             case _:
                 pass
 
-    async def _ask(self, requests: tuple[int, ...]) -> bool:
+    async def _ask(self, requests: Sequence[int]) -> bool:
         """Ask about requests that are about to be opened; False if that was done."""
-        if self._asked:
+        missing = tuple(number for number in requests if number not in self._asked)
+        if not missing or self._just_planned:
             return False
-        self._asked = True
-        await self._before_wave(requests)
+        self._asked |= set(missing)
+        await self._before_wave(missing)
         return True
+
+    def _forget_answers(self) -> None:
+        self._asked, self._just_planned = frozenset(), False
 
     async def _look_again(self, until: datetime | None, progress: Progress) -> None:
         if until is not None:
@@ -160,6 +168,7 @@ class Waves:
             self._tell(Notice(text=f"Following the canary's {changes} until each has ended, for {hours} at most."))
         await self._look()
         self._looked = True
+        self._forget_answers()
 
     async def _wait(self, until: datetime, progress: Progress, now: Moment) -> None:
         limit, seconds = progress.limit, (until - now.wall).total_seconds()
@@ -174,6 +183,7 @@ class Waves:
             )
         await asyncio.sleep(max(0.0, seconds))
         self._looked = False
+        self._forget_answers()
 
     def _stopped(self, ends: Ends, *, canary: bool) -> WrongEndsError:
         return WrongEndsError(

@@ -1,0 +1,89 @@
+"""Before each wave, ledger and tenant are asked again about its changes: what has moved is left out, and named."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.dedupe.again import as_if_unplanned, moved
+from batch.dedupe.overlap import KEY
+from batch.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch.commands.input_run import InputRun
+    from batch.commands.precheck import CommandPrecheck
+    from batch.commands.runtime import Runtime
+    from batch.commands.screen import Screen
+    from batch.ledger.store import Ledger
+    from batch.model import Run
+
+MOST_LISTED: Final = 20
+"""Most changes that are named on the screen; the result files have all."""
+
+
+class AskedAgain:
+    """Asks before a wave.
+
+    Args:
+        job: The input, or the saved plan.
+        run: Its run, which this process holds.
+        ledger: Has its plan.
+        check: Asks the tenant.
+        screen: For messages.
+        runtime: Clock and process.
+    """
+
+    def __init__(
+        self, job: InputRun, run: Run, ledger: Ledger, check: CommandPrecheck, screen: Screen, runtime: Runtime
+    ) -> None:
+        self._job = job
+        self._run = run
+        self._ledger = ledger
+        self._check = check
+        self._screen = screen
+        self._runtime = runtime
+
+    async def __call__(self, requests: tuple[int, ...]) -> None:
+        """Ask about the changes of requests that are about to be sent, and leave out what has moved.
+
+        Raises:
+            StoppedError: The tenant can't be reached, or the run was taken over.
+        """
+        classified = await asyncio.to_thread(self._job.classified, self._ledger, self._run)
+        again, changes, known = as_if_unplanned(
+            classified.changes, classified.known, run=self._run.id, requests=requests, busy=classified.busy
+        )
+        asked = replace(classified, changes=changes, known=known)
+        found = moved(again, await self._check.ask_again(self._ledger, asked))
+        if found.is_empty():
+            return
+        left = await asyncio.to_thread(
+            self._ledger.plans.leave_out, self._run, requests, found, self._runtime.process, self._runtime.now()
+        )
+        operations = again.select(*KEY, "operation")
+        lines = found.join(operations, on=KEY, how="left", maintain_order="left").with_columns(
+            pl.col("tenant_class").alias("class"), pl.col("tenant_reason").alias("reason")
+        )
+        self._screen.say(
+            f"Since run {self._run.id} was planned, ledger or tenant moved: {count(left, 'change')} of this wave "
+            f"{'is' if left == 1 else 'are'} not to be sent.",
+            *describe_moved(lines),
+        )
+
+
+def describe_moved(lines: pl.DataFrame) -> Iterable[str]:
+    """The changes that are not sent any more, each with its reason.
+
+    Args:
+        lines: `operation`, dedupe's KEY, `class` and `reason` of each.
+    """
+    shown = lines.select("operation", "item_type", "item_id", "identity_id", "class", "reason")
+    for operation, kind, item, person, found, reason in shown.head(MOST_LISTED).rows():
+        yield f"  {operation.lower()} of {kind} {item} for {person}: {found}{f', {reason}' if reason else ''}"
+    if lines.height > MOST_LISTED:
+        yield f"  … and {lines.height - MOST_LISTED:,} more: see the result files"
