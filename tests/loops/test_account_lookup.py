@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.ledger.cache import Cached
-from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup, _as_json, _from_json
+from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup
 from batch.model import Clock
 from batch.names.accounts import NO_CHOICE, Account, Assignment, ItemAccounts, SourceAccounts, Wanted, chosen
 from batch.names.meaning import NameOutcome
@@ -144,11 +144,22 @@ def test_in_a_version_that_does_not_tell_accounts_only_rows_that_name_one_are_re
     assert found[unnamed] == NO_CHOICE
 
 
-def test_answers_that_were_kept_say_all_that_the_tenant_said() -> None:
-    said = replace(TWO, blocked="ASSIGNED", needless=True)
-    assert _from_json(_as_json(said)) == said
-    older = _as_json(TWO)[:2]
-    assert _from_json(older) == TWO
+@pytest.mark.parametrize("said", [replace(TWO, blocked="ASSIGNED"), replace(TWO, needless=True), TWO])
+def test_answers_that_were_kept_say_all_that_the_tenant_said(said: ItemAccounts) -> None:
+    class Saying(Tenant):
+        async def of(self, person: str, items: Sequence[Item]) -> Mapping[Item, ItemAccounts]:
+            await super().of(person, items)
+            return dict.fromkeys(items, said)
+
+    tenant, memory, one = Saying(), Memory(), profile("anna", "on-s1")
+    first, again = (asyncio.run(lookup(tenant, memory).meanings([one])) for _ in range(2))
+    assert first == again
+    assert (first[one] == NO_CHOICE) == (said != TWO)
+    assert [asked[0] for asked in tenant.asked].count("accounts") == 1
+    # An older version has kept less.
+    memory.kept = {key: value[:2] if isinstance(value, list) else value for key, value in memory.kept.items()}
+    older = asyncio.run(lookup(tenant, memory).meanings([one]))[one]
+    assert (older == NO_CHOICE) == bool(said.blocked)
 
 
 def revoke(role: str, account: str = "b", person: str = "anna") -> Wanted:
