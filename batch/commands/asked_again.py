@@ -10,6 +10,7 @@ import polars as pl
 
 from batch.dedupe.again import as_if_unplanned, moved
 from batch.dedupe.overlap import KEY
+from batch.errors import PlanRefusedError
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -36,10 +37,19 @@ class AskedAgain:
         check: Asks the tenant.
         screen: For messages.
         runtime: Clock and process.
+        all_or_nothing: Whether nothing of a wave is sent if something of it has moved.
     """
 
     def __init__(
-        self, job: InputRun, run: Run, ledger: Ledger, check: CommandPrecheck, screen: Screen, runtime: Runtime
+        self,
+        job: InputRun,
+        run: Run,
+        ledger: Ledger,
+        check: CommandPrecheck,
+        screen: Screen,
+        runtime: Runtime,
+        *,
+        all_or_nothing: bool,
     ) -> None:
         self._job = job
         self._run = run
@@ -47,11 +57,13 @@ class AskedAgain:
         self._check = check
         self._screen = screen
         self._runtime = runtime
+        self._all_or_nothing = all_or_nothing
 
     async def __call__(self, requests: tuple[int, ...]) -> None:
         """Ask about the changes of requests that are about to be sent, and leave out what has moved.
 
         Raises:
+            PlanRefusedError: Something has moved, and all or nothing is to be sent.
             StoppedError: The tenant can't be reached, or the run was taken over.
         """
         classified = await asyncio.to_thread(self._job.classified, self._ledger, self._run)
@@ -62,9 +74,11 @@ class AskedAgain:
         found = moved(again, await self._check.ask_again(self._ledger, asked))
         if found.is_empty():
             return
-        left = await asyncio.to_thread(
-            self._ledger.plans.leave_out, self._run, requests, found, self._runtime.process, self._runtime.now()
-        )
+        left = found.height
+        if not self._all_or_nothing:
+            left = await asyncio.to_thread(
+                self._ledger.plans.leave_out, self._run, requests, found, self._runtime.process, self._runtime.now()
+            )
         operations = again.select(*KEY, "operation")
         lines = found.join(operations, on=KEY, how="left", maintain_order="left").with_columns(
             pl.col("tenant_class").alias("class"), pl.col("tenant_reason").alias("reason")
@@ -74,6 +88,12 @@ class AskedAgain:
             f"{'is' if left == 1 else 'are'} not to be sent.",
             *describe_moved(lines),
         )
+        if self._all_or_nothing:
+            raise PlanRefusedError(
+                f"{count(left, 'change')} of the next wave of run {self._run.id} moved, and --all-or-nothing is given.",
+                next_step="Nothing more was sent. Leave out --all-or-nothing to send the rest; or drop what waits: "
+                f"access-batch discard {self._run.id}",
+            )
 
 
 def describe_moved(lines: pl.DataFrame) -> Iterable[str]:

@@ -211,7 +211,15 @@ class Sending:
             clock=runtime.clock,
             tell=tell,
             look=look,
-            before_wave=AskedAgain(self._job, run, ledger, self._check, self._screen, runtime),
+            before_wave=AskedAgain(
+                self._job,
+                run,
+                ledger,
+                self._check,
+                self._screen,
+                runtime,
+                all_or_nothing=settings.all_or_nothing,
+            ),
             just_planned=self._job.has_just_planned,
         )
 

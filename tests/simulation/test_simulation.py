@@ -66,6 +66,12 @@ def test_machines_that_share_a_ledger_submit_every_change_exactly_once_whatever_
     assert outcome.problems == ()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_that_are_sent_in_waves_keep_to_them_whatever_happens_and_come_to_their_end(seed: int) -> None:
+    outcome = live(options_of(seed, ENABLED | {"waves"}, team=seed == 3))
+    assert outcome.problems == ()
+
+
 @pytest.mark.postgresql
 @pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.also_postgresql), *range(2, 12)])
 def test_histories_on_a_real_database_are_as_good(postgresql: str, seed: int) -> None:
