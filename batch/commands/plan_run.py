@@ -20,6 +20,7 @@ from batch.names.known import kept_kind
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.pipeline import places, plan_fresh
 from batch.plan.check import check_plan
+from batch.plan.saved import describe_saved
 from batch.read import METADATA_PREFIX, Column, Table
 from batch.report.screen import duration
 from batch.text import count
@@ -158,6 +159,12 @@ class PlanRun(InputRun):
                 f"{not_sent} sent any more, and --all-or-nothing is given.",
                 next_step="Nothing was sent. Plan the input again, or leave out --all-or-nothing to send the rest.",
             )
+
+    def describe(self, classified: Classified) -> None:  # noqa: ARG002 - what was left out is named before
+        """See InputRun: the rows are those of the plan."""
+        if not self._described:
+            self._screen.say(f"{self._title} has {describe_saved(self._saved)}.")
+        self._described = True
 
     def _meanings(self, ledger: Ledger) -> Mapping[NameKey, NameMeaning]:  # noqa: ARG002 - they stand in the plan
         people = self._saved.changes.select(pl.lit("").alias("item_type"), name="person", id="identity_id")

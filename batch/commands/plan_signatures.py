@@ -5,12 +5,13 @@ Signatures are evidence, not enforcement: whoever holds the token can send reque
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from batch.commands.screen import Consent, require_an_answer
+from batch.commands.screen import Consent
 from batch.credentials.ssh_signatures import sign, signers_of
-from batch.errors import PlanRefusedError, SettingsError
+from batch.errors import DeclinedError, PlanRefusedError, SettingsError
 from batch.plan.saved import APPROVER, DATE, PLANNER, PlanSignature, signed_text
 from batch.tenant.address import tenant_names
 from batch.text import count
@@ -58,14 +59,17 @@ def approve(plan: SavedPlan, name: str, settings: Settings, screen: Screen, *, n
             f"--confirm names {settings.confirm}, but the plan is for {names[0]} ({about.address}).",
             next_step="Nothing was signed. Look at the plan again.",
         )
-    consent = Consent(
-        given=bool(settings.confirm.strip()),
-        names=names,
-        why="Your signature lets others send exactly this",
-        again=f"access-batch approve {name}",
-    )
-    require_an_answer(consent, screen, stdin_is_input=False)
-    screen.ask(f"Approve {count(plan.changes.height, 'change')} for {about.tenant}?", consent)
+    given = bool(settings.confirm.strip())
+    if not given and (sys.stdin is None or not sys.stdin.isatty()):
+        raise SettingsError(
+            "An approval needs the tenant's name, and there is no terminal to type it on.",
+            next_step=f"Nothing was signed. Give it in the command: access-batch approve {name} --confirm {names[0]}",
+        )
+    consent = Consent(given=given, names=names, why="Your signature lets others send exactly this")
+    try:
+        screen.ask(f"Approve {count(plan.changes.height, 'change')} for {about.tenant}?", consent)
+    except DeclinedError:
+        raise DeclinedError("Nothing was signed.", next_step="The same command asks again.") from None
     at = now.astimezone(UTC).strftime(DATE)
     signed = plan.signed(signature_of(plan, APPROVER, settings.signing_key, at))
     approvers = _approvers(signed, settings, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -130,7 +131,12 @@ def save(plan: SavedPlan, path: Path, settings: Settings, screen: Screen) -> Non
             next_step="Nothing was saved. Name your SSH key: --signing-key PATH, or signing_key in the config file.",
         )
     write(plan, path, new=True)
-    screen.say(f"Saved {describe_saved(plan)}, in {path}{'' if plan.signatures else ', unsigned'}.")
+    then = "Another person approves it" if settings.approvals_required else "To send exactly this"
+    command = "approve" if settings.approvals_required else "submit"
+    screen.say(
+        f"Saved {describe_saved(plan)}, in {path}{'' if plan.signatures else ', unsigned'}.",
+        f"{then}: access-batch {command} {shlex.quote(str(path))}",
+    )
 
 
 def write(plan: SavedPlan, path: Path, *, new: bool = False) -> None:

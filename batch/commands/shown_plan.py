@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import polars as pl
 
 from batch.commands.plan_signatures import approve, describe_signatures
 from batch.commands.saved_plans import write
+from batch.commands.session import SANDBOX
 from batch.commands.sources import read_saved
 from batch.errors import PlanRefusedError
 from batch.model import RowClass
@@ -108,4 +110,5 @@ def approved(name: str, settings: Settings, screen: Screen, runtime: Runtime) ->
     screen.say(*found.describe())
     signed, who = approve(found.plan, name, settings, screen, now=runtime.now())
     write(signed, Path(name))
-    return [f"Approved by {who}. It can be submitted now: access-batch submit {name}"]
+    there = " --sandbox" if found.plan.circumstances.address == SANDBOX else ""
+    return [f"Approved by {who}. It can be submitted now: access-batch submit {shlex.quote(name)}{there}"]
