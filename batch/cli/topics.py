@@ -14,6 +14,7 @@ TOPICS: Final = (
     "input",
     "plan",
     "approval",
+    "waves",
     "results",
     "credentials",
     "commands",

@@ -82,6 +82,7 @@ class Waves:
         self._asked: frozenset[int] = frozenset()
         self._just_planned = just_planned
         self._pause = 0.0
+        self._follows = False
         self.open: frozenset[int] = frozenset()
         self.limit = Limit(changes=0, seconds=0.0)
 
@@ -162,7 +163,8 @@ class Waves:
             left = (until - self._clock.now()).total_seconds()
             self._pause = min(next_wait(self._pause, moved=False, took=0.0), max(0.0, left))
             await asyncio.sleep(self._pause)
-        elif progress.canary:
+        elif progress.canary and not progress.next_canary and not self._follows:
+            self._follows = True
             changes = count(progress.canary_ends.changes, "change")
             hours = f"{self._patience.canary_for:g} s"
             self._tell(Notice(text=f"Following the canary's {changes} until each has ended, for {hours} at most."))

@@ -139,6 +139,11 @@ class Progress:
     canary_ends: Ends = Ends()
     doubts: int = 0
 
+    @property
+    def next_canary(self) -> list[Planned]:
+        """The planned requests that are of the canary."""
+        return [one for one in self.planned if not self.canary.isdisjoint(one.lineage)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WavesSummary:
@@ -236,7 +241,7 @@ def decide(progress: Progress, patience: Patience, now: Moment, *, looked: bool)
         return Done()
     candidates = list(progress.planned)
     if progress.canary:
-        candidates = [one for one in progress.planned if not progress.canary.isdisjoint(one.lineage)]
+        candidates = progress.next_canary
         if not candidates:
             return _after_canary(progress, patience, now, looked=looked)
     if not progress.limit.changes:
