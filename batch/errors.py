@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 CHECK_ADDRESS: Final = "Check the base URL, --api and the network; then run the same command again."
 """What to do if something other than the API answers."""
@@ -138,17 +137,7 @@ class ForeignPlanError(StoppedError):
 
 
 class WaitingError(StoppedError):
-    """A run that is sent in waves waits for the next one.
-
-    Args:
-        message: See AccessBatchError.
-        next_step: See AccessBatchError.
-        until: When something can be sent again.
-    """
-
-    def __init__(self, message: str, *, next_step: str, until: datetime) -> None:
-        super().__init__(message, next_step=next_step)
-        self.until = until
+    """A run that is sent in waves waits for the next one."""
 
 
 class WrongEndsError(StoppedError):

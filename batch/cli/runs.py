@@ -16,10 +16,14 @@ from batch.settings import Option, Settings
 def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
     """Show how far a run has come."""
     from batch.commands.runs import status as look_up
+    from batch.commands.runs import waves_of
     from batch.report.runs import describe_rest, describe_run, run_as_json
+    from batch.report.summary import describe_wait, waves_as_json
 
     found = look_up(settings, run, runtime(), screen_of(call).say)
-    show(run_as_json(*found) if call.json else [*describe_run(*found), *describe_rest(*found[:2])], is_all=True)
+    waves = waves_of(settings, found[0], runtime(), screen_of(call).say)
+    text = [*describe_run(*found), *describe_wait(waves), *describe_rest(*found[:2])]
+    show({**run_as_json(*found), "waves": waves_as_json(waves)} if call.json else text, is_all=True)
 
 
 @command(app, examples=("", "--ledger team.db --json"), codes=NOT_SHOWN)

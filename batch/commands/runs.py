@@ -13,6 +13,7 @@ from batch.files import read_small
 from batch.ledger.address import ledger_url
 from batch.ledger.relocation import Mover, address, relocate
 from batch.ledger.upgrade import back_up as back_up_ledger
+from batch.plan.waves import Moment, summed_up
 from batch.report.runs import describe_signers
 from batch.report.summary import count_states
 from batch.text import count
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from batch.commands.runtime import Runtime, Say
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally, TrackSummary
+    from batch.plan.waves import WavesSummary
     from batch.settings import Settings
 
 
@@ -57,6 +59,20 @@ def status(
             )
         run = ledger.runs.named(name) if name else every[-1]
         return _standing(ledger, run)
+
+
+def waves_of(settings: Settings, run: Run, runtime: Runtime, say: Say) -> WavesSummary | None:
+    """How far a run has come that is sent in waves; None for another one."""
+    with runtime.existing_ledger(settings, say, only_read=True) as ledger:
+        return sum_up_waves(ledger, run, runtime)
+
+
+def sum_up_waves(ledger: Ledger, run: Run | None, runtime: Runtime) -> WavesSummary | None:
+    """How far a run has come that is sent in waves; None for another one, and once everything was sent."""
+    progress = ledger.waves.progress(run) if run else None
+    if progress is None or not (progress.limit.changes or progress.canary):
+        return None
+    return summed_up(progress, Moment.now(runtime.clock))
 
 
 def _standing(ledger: Ledger, run: Run) -> tuple[Run, Tally, TrackSummary]:

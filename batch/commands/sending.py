@@ -14,11 +14,11 @@ from batch.commands.interrupt import on_interrupt
 from batch.commands.session import SessionFactory, notices_on, require_fit_token
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import tracker_of
-from batch.errors import StoppedError, WaitingError
+from batch.errors import StoppedError
 from batch.loops.send import Submitter
-from batch.loops.waves import Waves, describe_waves
+from batch.loops.waves import Waves
 from batch.model import EMPTY_TALLY
-from batch.plan.waves import Moment, Patience, WavesSummary, counted_now
+from batch.plan.waves import Moment, Patience, describe_waves
 from batch.report.messages import STOPPING
 from batch.report.progress import Progress
 from batch.states import IN_DOUBT, UNSENT
@@ -222,21 +222,6 @@ class Sending:
             ),
             just_planned=self._job.has_just_planned,
         )
-
-
-def sum_up_waves(
-    ledger: Ledger, run: Run | None, stopped: StoppedError | None, runtime: Runtime
-) -> WavesSummary | None:
-    """How far a run has come that is sent in waves; None for another one, and once everything was sent."""
-    progress = ledger.waves.progress(run) if run else None
-    if progress is None:
-        return None
-    return WavesSummary(
-        limit=progress.limit,
-        sent=counted_now(progress.claims, progress.limit, Moment.now(runtime.clock)),
-        canary_open=bool(progress.canary),
-        until=stopped.until if isinstance(stopped, WaitingError) else None,
-    )
 
 
 def _only_of(run: Run, tell: Tell) -> Tell:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from batch.commands.interrupt import undisturbed
 from batch.commands.precheck import CommandPrecheck
+from batch.commands.runs import sum_up_waves
 from batch.commands.screen import require_an_answer
-from batch.commands.sending import Sending, sum_up_waves
+from batch.commands.sending import Sending
 from batch.commands.session import (
     SessionFactory,
     consent_of,
@@ -157,7 +158,6 @@ def submit(
                 twice=twice,
                 out_format=settings.out_format,
                 complain=screen.complain,
-                stopped=stopped,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
 
@@ -200,7 +200,6 @@ def _report(
     twice: int,
     out_format: OutFormat,
     complain: Callable[[str], object],
-    stopped: StoppedError | None,
 ) -> Summary:
     """Write the result files and sum up."""
     set_aside = job.set_aside(ledger)
@@ -237,6 +236,6 @@ def _report(
         waiting=waiting,
         changes=latest_states(classified, run_id) if run else None,
         left_out=classified.table.left_out,
-        waves=sum_up_waves(ledger, run, stopped, runtime),
+        waves=sum_up_waves(ledger, run, runtime),
         head=ledger.head(run).short if run else "",
     )

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Final
 from batch.answers.events import Notice
 from batch.errors import WaitingError, WrongEndsError
 from batch.loops.track import next_wait
-from batch.plan.waves import Begin, Divide, Done, Limit, Look, Moment, Pass, Send, Stop, Wait, counted_now, decide
+from batch.plan.waves import (
+    Begin,
+    Divide,
+    Done,
+    Limit,
+    Look,
+    Moment,
+    Pass,
+    Send,
+    Stop,
+    Wait,
+    counted_now,
+    decide,
+    period_of,
+)
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -29,8 +43,6 @@ SHORTEST: Final = 5.0
 
 MOST_AT_ONCE: Final = 5_000
 """Requests that are opened at a time: their numbers are parameters of each claim."""
-
-_PERIODS: Final = {86400.0: "a day", 3600.0: "an hour"}
 
 
 async def ask_nothing(_requests: tuple[int, ...]) -> None:
@@ -178,10 +190,9 @@ class Waves:
             sent = counted_now(progress.claims, limit, now)
             raise WaitingError(
                 f"Run {self._run.id} waits until {until:%Y-%m-%d %H:%M:%S} UTC: {sent:,} of at most "
-                f"{count(limit.changes, 'change')} {_period(limit)} were sent.",
+                f"{count(limit.changes, 'change')} {period_of(limit)} were sent.",
                 next_step="Run the same command again then, or as often as you like, from cron say: it goes on. Until "
                 "then, no other input takes over what waits.",
-                until=until,
             )
         await asyncio.sleep(max(0.0, seconds))
         self._looked = False
@@ -199,12 +210,3 @@ class Waves:
 
 def _described(ends: Ends) -> str:
     return f"{ends.ended:,} of {count(ends.changes, 'change')} have ended, {ends.wrong:,} of them rejected or failed"
-
-
-def _period(limit: Limit) -> str:
-    return _PERIODS.get(limit.seconds, f"in {limit.seconds:g} s")
-
-
-def describe_waves(limit: Limit) -> str:
-    """What the waves of a run are, in words."""
-    return f"waves of at most {count(limit.changes, 'change')} {_period(limit)}"

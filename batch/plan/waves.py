@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.states import State
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -160,6 +161,30 @@ class WavesSummary:
     sent: int
     canary_open: bool
     until: datetime | None = None
+
+
+def summed_up(progress: Progress, now: Moment) -> WavesSummary:
+    """How far a run has come, and until when it waits."""
+    step = decide(progress, Patience(tolerate=100.0), now, looked=True)
+    return WavesSummary(
+        limit=progress.limit,
+        sent=counted_now(progress.claims, progress.limit, now),
+        canary_open=bool(progress.canary),
+        until=step.until if isinstance(step, Wait) else None,
+    )
+
+
+def period_of(limit: Limit) -> str:
+    """The period of a wave, in words that follow a number of changes."""
+    return _PERIODS.get(limit.seconds, f"in {limit.seconds:g} s")
+
+
+def describe_waves(limit: Limit) -> str:
+    """The waves of a run, in words."""
+    return f"waves of at most {count(limit.changes, 'change')} {period_of(limit)}"
+
+
+_PERIODS: Final = {86400.0: "a day", 3600.0: "an hour"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

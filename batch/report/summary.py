@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.model import RowClass
 from batch.names.resolve import NO_NAMES
+from batch.plan.waves import describe_waves
 from batch.report.preflight import warnings_as_json
 from batch.report.track import exit_code, track_as_json
 from batch.states import State
@@ -111,7 +112,7 @@ class Summary:
             "warnings": warnings_as_json(self.warned),
             "plan": self.plan and self.plan.as_json(detail=self.detail),
             "tracked": track_as_json(self.tracked) if self.tracked else None,
-            "waves": self.waves and _waves_as_json(self.waves),
+            "waves": waves_as_json(self.waves),
             "files": {**dict.fromkeys(_FILES), **self.files},
             "head": self.head or None,
             "elapsed_s": round(self.elapsed, 3),
@@ -147,7 +148,10 @@ _SETTINGS: Final = ("requester", "access_request_config", "triggers")
 _FILES: Final = ("rejected", "refused", "unsent", "failed", "results", "report", "plan", "page")
 
 
-def _waves_as_json(waves: WavesSummary) -> dict[str, Any]:
+def waves_as_json(waves: WavesSummary | None) -> dict[str, Any] | None:
+    """How far a run has come that is sent in waves, for scripts; None for another one."""
+    if waves is None:
+        return None
     return {
         "changes": waves.limit.changes or None,
         "seconds": waves.limit.seconds or None,
@@ -155,6 +159,17 @@ def _waves_as_json(waves: WavesSummary) -> dict[str, Any]:
         "canary_open": waves.canary_open,
         "until": waves.until.isoformat() if waves.until else None,
     }
+
+
+def describe_wait(waves: WavesSummary | None) -> Iterator[str]:
+    """The same for people, as lines of a run."""
+    if waves is None:
+        return
+    if waves.canary_open:
+        yield "  canary: not passed yet"
+    if waves.limit.changes:
+        until = f"; the next at {waves.until:%Y-%m-%d %H:%M:%S} UTC" if waves.until else ""
+        yield f"  {describe_waves(waves.limit)}: {waves.sent:,} sent in the present period{until}"
 
 
 def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:

@@ -81,6 +81,18 @@ def test_a_wave_is_sent_and_the_run_waits_until_a_day_after_it(work: Work) -> No
     assert ended.json["changes"]["unsent"] == 4
 
 
+def test_status_says_until_when_a_run_waits(work: Work) -> None:
+    until = work.submit(*SLOW).json["waves"]["until"]
+    shown = work("status").out
+    assert "  waves of at most 3 changes a day: 3 sent in the present period; the next at " in shown
+    assert until[:10] in shown
+    waves = work("status", "--json").json["waves"]
+    assert (waves["changes"], waves["sent"], waves["until"][:19]) == (3, 3, until[:19])
+    work.submit("--wave", "none")
+    assert "waves" not in work("status").out
+    assert work("status", "--json").json["waves"] is None
+
+
 def test_the_same_command_within_the_day_sends_nothing_more_with_or_without_the_option(work: Work) -> None:
     work.submit(*SLOW)
     for options in (SLOW, ()):
