@@ -305,7 +305,7 @@ class CommandPrecheck:
                 unshown = tuple(describe_unshown(self.tenant_settings, dialect))
             sees_all = ADMIN_LEVEL in token_claims.authorities
             preflight = self.preflight.of(
-                session.tenant.reader, ledger, self._sessions.access.tenant, since=self._since, sees_all=sees_all
+                session.tenant.reader, ledger, self._sessions.access.tenant, since=self._since
             )
             scope = replace(
                 scope, calls_besides=preflight.calls_needed(items_to_ask(fresh), entitlements_to_ask(fresh))

@@ -72,7 +72,7 @@ class CommandPreflight:
         """What the tenant says of the people of the last plan, by id."""
         return {**self._tenant_view.people, **self._asked.people}
 
-    def of(self, reader: Reader, ledger: Ledger, tenant: str, *, since: datetime, sees_all: bool) -> Preflight:
+    def of(self, reader: Reader, ledger: Ledger, tenant: str, *, since: datetime) -> Preflight:
         """A preflight in one session with the tenant.
 
         Args:
@@ -80,10 +80,9 @@ class CommandPreflight:
             ledger: Caches the answers.
             tenant: The tenant's name in the ledger.
             since: Cached answers that are older do not count.
-            sees_all: Whether the token's user is known to see every item and person.
         """
         return Preflight(
-            facts=FactLists(reader, self._settings.dialect, sees_all=sees_all),
+            facts=FactLists(reader, self._settings.dialect),
             memory=ledger.cache,
             tenant=tenant,
             since=since,

@@ -47,7 +47,7 @@ STATUS_LIST: Final = "the status list"
 MOST_PROVEN: Final = 100
 """For so many people, we find out whether they may have got irrevocable access anew since the index was made."""
 
-HELD: Final = "person and access held"
+HELD: Final = "access held and person"
 """Kind of cached answer: what the search index says of an identity, and which of the wanted items it holds."""
 
 

@@ -200,4 +200,4 @@ def calls_for(ids: int) -> int:
 
 def _kind(subject: str) -> str:
     """The cache's name for a kind of answer."""
-    return f"facts of {subject}"
+    return f"rules of {subject}"

@@ -38,8 +38,7 @@ _HAS_NO_END: Final = pl.col("remove_date") == ""
 _IS_REVOKE: Final = pl.col("operation") == Operation.REVOKE.value
 
 BREAKS: Final[Mapping[str, pl.Expr]] = {
-    "item_unknown": ~pl.col("item_exists"),
-    "item_unlisted": ~pl.col("item_listed") & pl.col("item_exists").is_null(),
+    "item_unlisted": ~pl.col("item_listed"),
     "item_disabled": _IS_GRANT & ~pl.col("item_enabled"),
     "item_not_requestable": _IS_GRANT & ~pl.col("item_requestable"),
     "end_date_required": _IS_GRANT & pl.col("item_end_date_required") & _HAS_NO_END,
@@ -51,8 +50,7 @@ BREAKS: Final[Mapping[str, pl.Expr]] = {
     "comment_required": _IS_GRANT & pl.col("item_comment_required") & (pl.col("comment") == ""),
     "form_required": _IS_GRANT & pl.col("item_form_required"),
     "reauthorization_required": _IS_GRANT & pl.col("item_reauthorization_required"),
-    "person_unknown": _IS_GRANT & ~pl.col("person_exists"),
-    "person_unlisted": _IS_GRANT & ~pl.col("person_listed") & pl.col("person_exists").is_null(),
+    "person_unlisted": _IS_GRANT & ~pl.col("person_listed"),
     "person_inactive": _IS_GRANT & pl.col("person_inactive"),
     "person_protected": _IS_GRANT & pl.col("person_protected"),
     "held_by_membership": _IS_REVOKE & ~pl.col("pair_revocable"),

@@ -25,7 +25,6 @@ class ItemFacts:
 
     Attributes:
         listed: Whether the list of such items shows it, asked by its id.
-        exists: Whether it exists; False only if nothing but that can explain why it is not listed.
         enabled: Whether it is in use.
         requestable: Whether it can be requested.
         end_date_required: Whether a grant needs an end date.
@@ -41,7 +40,6 @@ class ItemFacts:
     """
 
     listed: bool | None = None
-    exists: bool | None = None
     enabled: bool | None = None
     requestable: bool | None = None
     end_date_required: bool | None = None
@@ -79,7 +77,6 @@ class PersonFacts:
 
     Attributes:
         listed: Whether the search index or the list of identities shows it, asked by its id.
-        exists: Whether it exists; False only if nothing but that can explain why it is not listed.
         inactive: Whether it is inactive.
         protected: Whether it is protected.
         lifecycle: Its lifecycle state, in the tenant's own word; empty if unknown.
@@ -87,7 +84,6 @@ class PersonFacts:
     """
 
     listed: bool | None = None
-    exists: bool | None = None
     inactive: bool | None = None
     protected: bool | None = None
     lifecycle: str = ""
@@ -103,7 +99,7 @@ class PersonFacts:
         return cls(**dict(zip(cls.__slots__, fields, strict=False)))
 
 
-KNOWN: Final = PersonFacts(listed=True, exists=True)
+KNOWN: Final = PersonFacts(listed=True)
 """What is known of an identity that the tenant shows, and nothing else."""
 
 

@@ -72,13 +72,10 @@ class FactLists:
     Args:
         reader: Asks the tenant.
         dialect: The API version.
-        sees_all: Whether the token's user is known to see every item and person. Only then can what is not listed be
-            missing.
     """
 
-    def __init__(self, reader: Reader, dialect: Dialect, *, sees_all: bool) -> None:
+    def __init__(self, reader: Reader, dialect: Dialect) -> None:
         self._caller = Caller(reader, dialect)
-        self._sees_all = sees_all
 
     @property
     def calls(self) -> int:
@@ -88,16 +85,12 @@ class FactLists:
     async def items(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, ItemFacts]:
         """See Facts."""
         found = await self._rows(_ItemsById(self._caller, item_type), ids)
-        # Access profiles and entitlements with a plus sign in their names are documented to be left out of answers.
-        sure = self._sees_all and item_type is ItemType.ROLE
-        missing = ItemFacts(listed=False, exists=False if sure else None)
-        return {one: item_facts(found[one]) if one in found else missing for one in ids}
+        return {one: item_facts(found[one]) if one in found else ItemFacts(listed=False) for one in ids}
 
     async def people(self, ids: Sequence[str]) -> Mapping[str, PersonFacts]:
         """See Facts."""
         found = await self._rows(_PeopleById(self._caller), ids)
-        missing = PersonFacts(listed=False, exists=False if self._sees_all else None)
-        return {one: person_facts(found[one]) if one in found else missing for one in ids}
+        return {one: person_facts(found[one]) if one in found else PersonFacts(listed=False) for one in ids}
 
     async def configuration(self, entitlement: str) -> ItemFacts | None:
         """See Facts."""
@@ -192,7 +185,6 @@ def item_facts(row: Mapping[str, Any]) -> ItemFacts:
     revocation = row.get("revocationRequestConfig")
     return ItemFacts(
         listed=True,
-        exists=True,
         enabled=flag(row.get("enabled")),
         requestable=flag(row.get("requestable")),
         end_date_required=flag(rules.get("requireEndDate")),
@@ -212,7 +204,7 @@ def person_facts(row: Mapping[str, Any]) -> PersonFacts:
     """What a row of a list of identities says: it has no word on activity, and names of lifecycle states are free."""
     state = row.get("lifecycleState")
     name = state.get("stateName") if isinstance(state, dict) else None
-    known = PersonFacts(listed=True, exists=True, name=_name_of(row) or "")
+    known = PersonFacts(listed=True, name=_name_of(row) or "")
     if not isinstance(name, str):
         return known
     return replace(known, lifecycle=on_one_line(name[: 4 * _MOST_TEXT], most=_MOST_TEXT))

@@ -175,7 +175,6 @@ def _person(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> Indexed
         unrevocable=frozenset(item for item, revocable in (access or {}).items() if revocable is False),
         facts=PersonFacts(
             listed=True,
-            exists=True,
             inactive=flag(document.get("inactive")),
             protected=flag(document.get("protected")),
             lifecycle=_text(state),

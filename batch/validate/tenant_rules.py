@@ -3,7 +3,8 @@
 A rule looks at what the tenant says of the item, of the person, or of the two together; status.findings has its
 condition, and the command line knows only the names. A rule is certain only if the vendor documents that such a request
 is refused or can't work, or this tenant has refused the like (see status.refused_before). The flags of an item, such as
-`requestable`, are documented without their effect on a request, and take 20 minutes to apply.
+`requestable`, are documented without their effect on a request, and take 20 minutes to apply. That a list lacks an item
+or a person is never certain: lists leave out what the token's user may not see, and what is new.
 """
 
 from __future__ import annotations
@@ -40,21 +41,12 @@ class TenantRule(NamedTuple):
     source: str = ""
 
 
-_CHECK_ITEM: Final = "check item_type and item_id"
-
 TENANT_RULES: Final[Mapping[str, TenantRule]] = {
-    "item_unknown": TenantRule(
-        About.ITEM,
-        True,
-        "the tenant has no {} with this id",
-        _CHECK_ITEM,
-        source="createAccessRequest: 400 if the request is invalid; live tenants answer `not found`",
-    ),
     "item_unlisted": TenantRule(
         About.ITEM,
         False,
-        "the tenant does not list a {} with this id",
-        _CHECK_ITEM,
+        "the tenant lists no {} with this id",
+        "check item_type and item_id",
     ),
     "item_disabled": TenantRule(
         About.ITEM,
@@ -98,17 +90,10 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
         "the {} needs its requester to sign in again, which access-batch can't do",
         "request it in the tenant, or change that there",
     ),
-    "person_unknown": TenantRule(
-        About.PERSON,
-        True,
-        "the tenant has no identity with this id",
-        "check identity_id",
-        source="createAccessRequest: 400 if the request is invalid; live tenants answer `not found`",
-    ),
     "person_unlisted": TenantRule(
         About.PERSON,
         False,
-        "the tenant does not list an identity with this id",
+        "the tenant lists no identity with this id",
         "check identity_id",
     ),
     "person_inactive": TenantRule(

@@ -407,7 +407,7 @@ def test_only_rules_of_the_tenant_can_be_ignored(config_file: Path) -> None:
     config_file.write_text('ignore = ["form_required"]\nstrict = true\n')
     settings = load({}, config_file=config_file)
     assert (settings.ignore, settings.strict) == (("form_required",), True)
-    with pytest.raises(SettingsError, match="--ignore: there is no rule 'form'; the rules are item_unknown, "):
+    with pytest.raises(SettingsError, match="--ignore: there is no rule 'form'; the rules are item_unlisted, "):
         load({"ignore": ["form"]}, config_file=config_file)
 
 

@@ -37,10 +37,6 @@ def wanted() -> list[dict[str, str]]:
     ]
 
 
-UNASKED = ("--ignore", "person_unknown")
-"""The preflight would keep unknown people from being requested for at all."""
-
-
 def is_bad(row: dict[str, str]) -> bool:
     return row["identity_id"] in UNKNOWN or row["item_id"] in UNREQUESTABLE
 
@@ -62,8 +58,8 @@ def test_ten_bad_ids_among_1000_changes_are_reported_and_everything_else_is_acce
     )
     path = write_rows(tmp_path / "wanted.csv", rows)
     with running_sandbox(choices) as tenant:
-        planned = program("plan", path, "--json", *UNASKED, env=environment(tenant)).json["requests"]["planned"]
-        ended = program("submit", path, "--yes", "--json", "-v", *UNASKED, env=environment(tenant))
+        planned = program("plan", path, "--json", env=environment(tenant)).json["requests"]["planned"]
+        ended = program("submit", path, "--yes", "--json", "-v", env=environment(tenant))
     assert ended.code == 3
     assert accepted(tenant) == once(pair_of(row) for row in rows if not is_bad(row))
     for row in read_rows(tmp_path / "wanted.results" / "results.csv"):
@@ -85,7 +81,7 @@ def test_a_tenant_that_refuses_everything_gets_twenty_requests_and_the_run_can_b
     choices = replace(healthy, identities=frozenset(), names_bad_id=False)
     path = write_rows(tmp_path / "wanted.csv", wanted())
     with running_sandbox(choices) as tenant:
-        command = ("submit", path, "--yes", "--json", *UNASKED)
+        command = ("submit", path, "--yes", "--json")
         stopped = program(*command, "--concurrency", "1", env=environment(tenant))
         assert tenant.tenant.audit.posts == ALL_REFUSED_AFTER == 20
     with running_sandbox(healthy, port=urlsplit(tenant.base_url).port or 0) as healed:

@@ -151,13 +151,12 @@ def test_a_single_unknown_identity_does_not_stop_the_others(program: Program, tm
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - as above
     from batch.sandbox.settings import SandboxSettings  # noqa: PLC0415 - as above
 
-    unasked = ("--ignore", "person_unknown")  # the preflight would not request anything for this person
     rows = [grant(person, thing) for person in range(10) for thing in range(5)]
     known = frozenset(identity(person) for person in range(10) if person != 6)
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), identities=known)
     with running_sandbox(settings) as sandbox:
         path = write_rows(tmp_path / "a.csv", rows)
-        ended = program("submit", path, "--yes", "--json", *unasked, env=environment(sandbox))
+        ended = program("submit", path, "--yes", "--json", env=environment(sandbox))
         assert accepted(sandbox) == once(pair_of(row) for row in rows if row["identity_id"] != identity(6))
         assert ended.code == 3
         assert ended.json["changes"] == {"planned": 50, "accepted": 45, "refused": 5, "unconfirmed": 0, "unsent": 0}
@@ -170,11 +169,11 @@ def test_a_single_unknown_identity_does_not_stop_the_others(program: Program, tm
         assert all("tracking id" in row["_message"] for row in read_rows(back))
         corrected = back.with_name("corrected.csv")
         corrected.write_text(back.read_text("utf-8").replace(identity(6), identity(7)), "utf-8")
-        repeated = program("submit", corrected, "--yes", "--json", *unasked, env=environment(sandbox))
+        repeated = program("submit", corrected, "--yes", "--json", env=environment(sandbox))
         assert (repeated.code, repeated.json["rows"]["already_submitted"]) == (0, 5)
-        again = program("submit", path, "--yes", *unasked, env=environment(sandbox))
-        assert again.out.endswith(f"correct these rows, then: access-batch submit {back} --ignore person_unknown\n")
-        again = program("submit", path, "--yes", "--json", *unasked, env=environment(sandbox))
+        again = program("submit", path, "--yes", env=environment(sandbox))
+        assert again.out.endswith(f"correct these rows, then: access-batch submit {back}\n")
+        again = program("submit", path, "--yes", "--json", env=environment(sandbox))
         assert again.json["changes"]["refused"] == 5
         assert again.json["http"]["posts_now"] > 0
         assert max(accepted(sandbox).values()) == 1

@@ -369,7 +369,7 @@ def test_late_grants_are_looked_for_again_even_if_the_index_was_asked_a_moment_a
 
 
 def test_the_index_says_of_people_what_they_are_and_what_no_request_can_revoke_also_the_second_time() -> None:
-    leaver = PersonFacts(listed=True, exists=True, inactive=True, lifecycle="terminated")
+    leaver = PersonFacts(listed=True, inactive=True, lifecycle="terminated")
     tenant = FakeTenant(access={"a": {R1, R2}, "b": {R1}}, unrevocable={"a": {R2}}, facts={"a": leaver})
     memory = FakeMemory()
     for _ in range(2):

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from batch.loops.preflight import Asked
     from batch.tenant.reading import Reader
 
-SHOWN = ItemFacts(listed=True, exists=True)
-GONE = ItemFacts(listed=False, exists=False)
-NEEDS_AN_END = ItemFacts(listed=True, exists=True, end_date_required=True)
+SHOWN = ItemFacts(listed=True)
+GONE = ItemFacts(listed=False)
+NEEDS_AN_END = ItemFacts(listed=True, end_date_required=True)
 
 
 class FakeFacts:
@@ -314,7 +314,7 @@ def asked_everything(tenant: LargeTenant, memory: FakeMemory, items: dict[str, l
             tell=tell_each(),
             **usual,
         )
-        flight = Preflight(facts=FactLists(reader, dialect, sees_all=True), **usual)
+        flight = Preflight(facts=FactLists(reader, dialect), **usual)
         tenant_view = await precheck.ask(scope)
         unlisted = [one for one, facts in tenant_view.people.items() if not facts.listed]
         said = await flight.ask(items, unlisted, items["ENTITLEMENT"])

@@ -30,7 +30,7 @@ from batch.status.tenant_facts import KNOWN, ItemFacts, PersonFacts
 from batch.validate.tenant_rules import TENANT_RULES, About
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-SHOWN = ItemFacts(listed=True, exists=True)
+SHOWN = ItemFacts(listed=True)
 
 
 def changes(*some: dict[str, Any]) -> pl.DataFrame:
@@ -69,8 +69,6 @@ PAIR = {"anna": [("ROLE", "r1")]}
 
 # rule, what the tenant says, cells of the row
 BROKEN: list[tuple[str, dict[str, Any], dict[str, str]]] = [
-    ("item_unknown", {"item": ItemFacts(listed=False, exists=False)}, {}),
-    ("item_unknown", {"item": ItemFacts(listed=False, exists=False)}, REVOKE),
     ("item_unlisted", {"item": ItemFacts(listed=False)}, {}),
     ("item_unlisted", {"item": ItemFacts(listed=False)}, REVOKE),
     ("item_disabled", {"item": ItemFacts(enabled=False)}, {}),
@@ -87,7 +85,6 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("comment_required", {"item": ItemFacts(comment_required=True)}, {}),
     ("form_required", {"item": ItemFacts(form_required=True)}, {}),
     ("reauthorization_required", {"item": ItemFacts(reauthorization_required=True)}, {}),
-    ("person_unknown", {"person": PersonFacts(listed=False, exists=False)}, {}),
     ("person_unlisted", {"person": PersonFacts(listed=False)}, {}),
     ("person_inactive", {"person": PersonFacts(inactive=True)}, {}),
     ("person_protected", {"person": PersonFacts(protected=True)}, {}),
@@ -122,7 +119,7 @@ def test_a_change_that_keeps_the_rules_is_not_found(said: dict[str, Any], cells:
 
 
 def test_leavers_lose_their_access_although_they_are_inactive_and_their_items_out_of_use() -> None:
-    gone = PersonFacts(listed=False, exists=False, inactive=True, protected=True)
+    gone = PersonFacts(listed=False, inactive=True, protected=True)
     item = ItemFacts(
         enabled=False,
         requestable=False,
@@ -153,7 +150,7 @@ flags = st.sampled_from([None, True, False])
     item=st.builds(
         ItemFacts, **{one.name: flags for one in fields(ItemFacts) if one.name not in {"longest_hours", "approvers"}}
     ),
-    person=st.builds(PersonFacts, listed=flags, exists=flags, inactive=flags, protected=flags),
+    person=st.builds(PersonFacts, listed=flags, inactive=flags, protected=flags),
     operation=st.sampled_from(["GRANT", "REVOKE"]),
     pairs=st.sampled_from([{}, PAIR]),
 )
@@ -165,42 +162,46 @@ def test_silence_breaks_no_rule_and_only_what_is_known_for_certain_rejects_a_row
     assert findings(wanted, silent, now=NOW).is_empty()
     assert findings(wanted, TenantFacts(), now=NOW).is_empty()
     facts = TenantFacts(items={("ROLE", "r1"): item}, people={"anna": person}, irrevocable=pairs)
-    refused = (
-        item.exists is False
-        or (operation == "GRANT" and person.exists is False)
-        or (operation == "REVOKE" and bool(pairs))
-    )
+    refused = operation == "REVOKE" and bool(pairs)
     found = findings(wanted, facts, now=NOW)
     assert rejections(found, strict=False).height == refused
     assert rejections(found, strict=True).height == (not found.is_empty())
 
 
 def test_a_rejected_change_names_its_rules_and_what_to_do() -> None:
-    facts = TenantFacts(
-        items={("ACCESS_PROFILE", "r1"): ItemFacts(exists=False)},
-        people={"anna": PersonFacts(exists=False, inactive=True)},
-    )
-    found = findings(changes({"item_type": "ACCESS_PROFILE"}, {"identity_id": "ben"}), facts, now=NOW)
+    profile = ("ACCESS_PROFILE", "r1")
+    facts = TenantFacts(items={profile: ItemFacts(listed=False)}, irrevocable={"anna": [profile]})
+    cells = {"item_type": "ACCESS_PROFILE", **REVOKE}
+    found = findings(changes(cells, {"identity_id": "ben"}), facts, now=NOW)
     assert found.schema == FINDINGS
     rejected = rejections(found, strict=False)
     assert rejected.schema == TENANT_VERDICTS
-    reason = (
-        "item_unknown; person_unknown: the tenant has no access profile with this id; check item_type and item_id; "
-        "the tenant has no identity with this id; check identity_id"
+    membership = (
+        "a role or a lifecycle state gives this access profile, so no request can revoke it; change what gives it, in "
+        "the tenant"
     )
-    assert rejected.rows() == [("anna", "ACCESS_PROFILE", "r1", "", "rejected", reason)]
-    rule, message = rejected.select(*rule_and_message(pl.col("tenant_reason"))).row(0)
-    assert rule == "item_unknown; person_unknown"
-    assert message.startswith("the tenant has no access profile")
-    assert "person_inactive" in rejections(found, strict=True).item(0, "tenant_reason")
+    assert rejected.rows() == [("anna", *profile, "", "rejected", f"held_by_membership: {membership}")]
+    both = rejections(found, strict=True)
+    unlisted = "the tenant lists no access profile with this id; check item_type and item_id"
+    rule, message = both.select(*rule_and_message(pl.col("tenant_reason"))).row(0)
+    assert (rule, message) == ("item_unlisted; held_by_membership", f"{unlisted}; {membership}")
 
 
 def test_warnings_count_rows_by_rule_and_file_and_leave_rejected_rows_out() -> None:
     facts = TenantFacts(
-        items={("ROLE", "r1"): ItemFacts(requestable=False, end_date_required=True), ("ROLE", "r2"): SHOWN},
-        people={"ben": PersonFacts(exists=False)},
+        items={
+            ("ROLE", "r1"): ItemFacts(requestable=False, end_date_required=True),
+            ("ROLE", "r2"): SHOWN,
+            ("ROLE", "r3"): ItemFacts(listed=False),
+        },
+        irrevocable={"ben": [("ROLE", "r3")]},
     )
-    wanted = changes({}, {"identity_id": "ben"}, {"item_id": "r2"}, {"file": "b.csv", "remove_date": "2027-01-31"})
+    wanted = changes(
+        {},
+        {"identity_id": "ben", "item_id": "r3", **REVOKE},
+        {"item_id": "r2"},
+        {"file": "b.csv", "remove_date": "2027-01-31"},
+    )
     found = findings(wanted, facts, now=NOW)
     rejected = rejections(found, strict=False)
     assert rejected.get_column("identity_id").to_list() == ["ben"]
@@ -256,11 +257,10 @@ def test_the_entitlements_that_are_granted_most_often_are_asked_for_their_config
 
 
 def test_a_configuration_adds_to_what_the_list_says_and_takes_nothing_away() -> None:
-    listed = ItemFacts(listed=True, exists=True, requestable=False, owner="o1", name="Clerk", comment_required=True)
-    rules = ItemFacts(listed=True, exists=True, end_date_required=True, comment_required=False)
+    listed = ItemFacts(listed=True, requestable=False, owner="o1", name="Clerk", comment_required=True)
+    rules = ItemFacts(listed=True, end_date_required=True, comment_required=False)
     assert listed.with_rules(rules) == ItemFacts(
         listed=True,
-        exists=True,
         requestable=False,
         owner="o1",
         name="Clerk",
@@ -271,6 +271,4 @@ def test_a_configuration_adds_to_what_the_list_says_and_takes_nothing_away() -> 
 
 def test_facts_that_an_older_version_has_cached_lack_the_names() -> None:
     assert ItemFacts.from_list(SHOWN.as_list()[:-2]) == SHOWN
-    assert PersonFacts.from_list([True, True, None, None, "on leave"]) == PersonFacts(
-        listed=True, exists=True, lifecycle="on leave"
-    )
+    assert PersonFacts.from_list([True, None, None, "on leave"]) == PersonFacts(listed=True, lifecycle="on leave")

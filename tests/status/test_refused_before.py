@@ -20,7 +20,7 @@ from tests.status.test_findings import changes
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 SUBJECT = ("GRANT", "ROLE", "r1")
-NEEDS_AN_END = ItemFacts(listed=True, exists=True, end_date_required=True)
+NEEDS_AN_END = ItemFacts(listed=True, end_date_required=True)
 
 
 def refusal(words: str = "The access item r1 needs a removeDate.", **fields: Any) -> Refusal:
@@ -77,7 +77,7 @@ def test_ids_are_compared_without_case_and_hyphens() -> None:
 
 
 def test_a_refusal_for_a_persons_sake_counts_for_that_person_only() -> None:
-    inactive = PersonFacts(listed=True, exists=True, inactive=True)
+    inactive = PersonFacts(listed=True, inactive=True)
     words = "The identity ben is inactive."
     for identity, certain in (("ben", False), ("anna", True)):
         experience = Experience(refusals=[refusal(words, identity=identity)])
@@ -86,7 +86,7 @@ def test_a_refusal_for_a_persons_sake_counts_for_that_person_only() -> None:
 
 
 def test_a_longest_duration_is_certain_only_if_the_refused_change_had_an_end_or_none_alike() -> None:
-    item = ItemFacts(listed=True, exists=True, longest_hours=24)
+    item = ItemFacts(listed=True, longest_hours=24)
     words = "The maximum duration is one day."
     end = "2027-06-30T00:00:00Z"
     for refused, wanted, certain in (("", "", True), (end, end, True), ("", end, False), (end, "", False)):
@@ -166,8 +166,6 @@ def _matches(rule: str, words: str) -> bool:
 def test_only_likely_rules_have_words_and_are_asked_about() -> None:
     assert all(not TENANT_RULES[name].certain for name in REFUSAL_WORDS)
     fresh = changes({}, {"item_id": "r2"})
-    facts = TenantFacts(
-        items={("ROLE", "r1"): NEEDS_AN_END, ("ROLE", "r2"): ItemFacts(listed=False, exists=False)}, people={}
-    )
+    facts = TenantFacts(items={("ROLE", "r1"): NEEDS_AN_END, ("ROLE", "r2"): ItemFacts(listed=False)}, people={})
     assert subjects(findings(fresh, facts, now=NOW), fresh) == [SUBJECT]
     assert subjects(pl.DataFrame(schema=findings(fresh, facts, now=NOW).schema), fresh) == []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batch.tenant.reading import Reader
     from tests.tenant.virtual_time import Result
 
-SHOWN = ItemFacts(listed=True, exists=True)
+SHOWN = ItemFacts(listed=True)
 ONE = "2c918086" + "0" * 24
 
 
@@ -53,9 +53,8 @@ def asked(
     ask: Callable[[FactLists], Coroutine[Any, Any, Result]],
     *,
     api: str = "v1",
-    sees_all: bool = True,
 ) -> Result:
-    return with_reader(lists.answer, lambda reader: ask(FactLists(reader, DIALECTS[api], sees_all=sees_all)))
+    return with_reader(lists.answer, lambda reader: ask(FactLists(reader, DIALECTS[api])))
 
 
 def test_one_call_asks_about_many_items() -> None:
@@ -66,7 +65,7 @@ def test_one_call_asks_about_many_items() -> None:
     assert lists.requests[0].url.path == "/roles/v1"
     assert lists.requests[0].url.params["limit"] == "50"
     assert set(found) == set(ids)
-    assert all(one.requestable is False and one.exists for one in found.values())
+    assert all(one.requestable is False and one.listed for one in found.values())
 
 
 @pytest.mark.parametrize(
@@ -87,20 +86,9 @@ def test_an_id_is_found_however_the_input_and_the_tenant_spell_it(spelled: str, 
     assert len(lists.requests) <= 2
 
 
-def test_only_a_role_that_an_administrator_does_not_see_is_missing_for_certain() -> None:
-    unlisted = ItemFacts(listed=False)
-    for item_type, sees_all, facts in (
-        (ItemType.ROLE, True, ItemFacts(listed=False, exists=False)),
-        (ItemType.ROLE, False, unlisted),
-        # An answer may leave out those with a plus sign in their names.
-        (ItemType.ACCESS_PROFILE, True, unlisted),
-        (ItemType.ENTITLEMENT, True, unlisted),
-    ):
-
-        async def ask(lists: FactLists, item_type: ItemType = item_type) -> Any:
-            return await lists.items(item_type, [ONE])
-
-        assert asked(Lists(), ask, sees_all=sees_all) == {ONE: facts}
+@pytest.mark.parametrize("item_type", ItemType)
+def test_an_item_that_no_list_shows_is_unlisted_and_nothing_more(item_type: ItemType) -> None:
+    assert asked(Lists(), lambda facts: facts.items(item_type, [ONE])) == {ONE: ItemFacts(listed=False)}
 
 
 def test_people_are_looked_for_among_all_identities_with_or_without_an_account() -> None:
@@ -108,14 +96,13 @@ def test_people_are_looked_for_among_all_identities_with_or_without_an_account()
     lists = Lists(row)
     found = asked(lists, lambda facts: facts.people([ONE, "f" * 32]))
     assert found == {
-        ONE: PersonFacts(listed=True, exists=True, lifecycle="on leave", name="Anna Lee"),
-        "f" * 32: PersonFacts(listed=False, exists=False),
+        ONE: PersonFacts(listed=True, lifecycle="on leave", name="Anna Lee"),
+        "f" * 32: PersonFacts(listed=False),
     }
     assert {request.url.params["defaultFilter"] for request in lists.requests} == {"NONE"}
     public = Lists(row)
     asked(public, lambda facts: facts.people([ONE]), api="v3")
     assert "defaultFilter" not in public.requests[0].url.params
-    assert asked(Lists(), lambda facts: facts.people([ONE]), sees_all=False) == {ONE: PersonFacts(listed=False)}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +139,6 @@ FULL = {
 def test_every_rule_of_an_item_is_read() -> None:
     assert item_facts(FULL) == ItemFacts(
         listed=True,
-        exists=True,
         enabled=False,
         requestable=True,
         end_date_required=True,
@@ -167,7 +153,7 @@ def test_every_rule_of_an_item_is_read() -> None:
         owner_name="Olga",
     )
     of_entitlement = {"accessRequestConfig": {"requestCommentRequired": True, "formDefinitionId": None}}
-    assert item_facts(of_entitlement) == ItemFacts(listed=True, exists=True, comment_required=True, form_required=False)
+    assert item_facts(of_entitlement) == ItemFacts(listed=True, comment_required=True, form_required=False)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +175,7 @@ def test_what_an_item_does_not_say_or_says_unclearly_stays_unknown(row: dict[str
 
 @pytest.mark.parametrize("row", [{}, {"lifecycleState": None}, {"lifecycleState": {"stateName": 7}}])
 def test_what_a_person_does_not_say_stays_unknown(row: dict[str, Any]) -> None:
-    assert person_facts(row) == PersonFacts(listed=True, exists=True)
+    assert person_facts(row) == PersonFacts(listed=True)
 
 
 class OneConfiguration:
@@ -208,7 +194,7 @@ class OneConfiguration:
 
 def configuration(tenant: OneConfiguration, *, api: str = "v1", of: str = ONE) -> ItemFacts | None:
     async def ask(reader: Reader) -> ItemFacts | None:
-        return await FactLists(reader, DIALECTS[api], sees_all=True).configuration(of)
+        return await FactLists(reader, DIALECTS[api]).configuration(of)
 
     return with_reader(tenant.answer, ask)
 
@@ -238,7 +224,6 @@ def test_an_entitlements_own_configuration_is_read_in_every_version(api: str, pa
     )
     assert configuration(tenant, api=api) == ItemFacts(
         listed=True,
-        exists=True,
         end_date_required=True,
         longest_hours=120,
         comment_required=True,

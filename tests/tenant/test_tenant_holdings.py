@@ -92,7 +92,7 @@ def test_one_search_tells_what_people_hold_and_what_they_are() -> None:
         "A",
         "b",
     )
-    facts = PersonFacts(listed=True, exists=True, inactive=True, protected=False, lifecycle="on leave", name="Anna Lee")
+    facts = PersonFacts(listed=True, inactive=True, protected=False, lifecycle="on leave", name="Anna Lee")
     held = frozenset({ROLE, ("ENTITLEMENT", "e1")})
     assert found == {
         "A": IndexedPerson(held=held, unrevocable=frozenset({ROLE}), facts=facts, crowded=frozenset({"s1"}))
@@ -128,7 +128,7 @@ def test_access_is_only_irrevocable_if_it_is_in_every_way_that_it_is_held(
 
 def test_what_the_index_does_not_say_of_a_person_stays_unknown() -> None:
     found, _ = found_people([{"id": "a"}, {"id": "b", "inactive": "no", "protected": 0, "attributes": []}], "a", "b")
-    unknown = IndexedPerson(held=None, facts=PersonFacts(listed=True, exists=True))
+    unknown = IndexedPerson(held=None, facts=PersonFacts(listed=True))
     assert found == {"a": unknown, "b": unknown}
 
 
