@@ -17,6 +17,7 @@ import batch.ledger.moving
 import batch.ledger.requests
 import batch.ledger.runs
 import batch.ledger.tenants
+import batch.ledger.waves
 import batch.loops.compare
 import batch.loops.open_doubt
 import batch.loops.settle
@@ -25,6 +26,7 @@ from batch.ledger import tables as t
 from batch.ledger.events import PLACES
 from batch.ledger.gaps import Compared
 from batch.ledger.machine_key import KEY
+from batch.plan.waves import Moment
 from batch.states import Event
 from batch.status.control import Proof
 from batch.status.evidence import Settlement, Verdict
@@ -156,6 +158,16 @@ def _token_fence(off: Off) -> None:
     off.replace(batch.ledger.doubts, "begin", begin)
 
 
+def _record_of_waves(off: Off) -> None:
+    """What was claimed before is not counted."""
+    off.replace(batch.ledger.waves, "_claims", lambda *_: [])
+
+
+def _clock_of_waves(off: Off) -> None:
+    """A period is measured by the wall clock alone."""
+    off.replace(Moment, "since", lambda now, earlier: (now.wall - earlier.wall).total_seconds())
+
+
 def _database_clock(off: Off) -> None:
     """Machines that share a ledger go by their own clocks."""
     # Imported late, as it takes the place of what this module replaces.
@@ -178,6 +190,8 @@ PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "in doubt is not submitted": _in_doubt_is_not_submitted,
     "token fence": _token_fence,
     "unread bytes": _unread_bytes,
+    "record of the waves": _record_of_waves,
+    "clock of the waves": _clock_of_waves,
     "the database's clock": _database_clock,
 }
 """Each protection by name, with what takes it away."""

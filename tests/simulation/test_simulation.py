@@ -33,6 +33,8 @@ NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
     "in doubt is not submitted": ("rows kill loss", (36,)),
     "token fence": ("freeze other_machine late", (482,)),
     "unread bytes": ("doubled", (0,)),
+    "record of the waves": ("waves kill", (0, 1)),
+    "clock of the waves": ("waves wall kill", (13,)),
 }
 """Histories that go wrong without a protection: the kinds of faults from which each seed chooses, and seeds.
 
