@@ -93,7 +93,7 @@ class RequestItem:
         id: The tenant's id.
         comment: For the approver and the auditor; empty for none.
         start_date: RFC 3339 in UTC with `Z`; empty for none.
-        remove_date: RFC 3339 in UTC with `Z`; empty for none.
+        remove_date: RFC 3339 in UTC with `Z`, empty for none, or api.end_dates.NO_END.
         metadata: The user's own item-level clientMetadata.
         account: Key of the chosen account, if its person has several on the item's source; empty for none.
         selection: The fields by which a body names that account, as a JSON object; empty for none.

@@ -30,6 +30,7 @@ from batch.validate.rows import CHANGE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from batch.api.dialects import Dialect
     from batch.ledger.plans import Plans
@@ -80,6 +81,7 @@ def classify_input(
     run: str,
     resubmit: Collection[TenantOutcome] = (),
     busy: Mapping[str, str] = MappingProxyType({}),
+    now: datetime | None = None,
 ) -> Classified:
     """Give every change and every row of an input its class.
 
@@ -91,13 +93,14 @@ def classify_input(
         run: Id of the run that this input has, or would get.
         resubmit: Outcomes of earlier changes that are submitted again.
         busy: Other runs from which nothing may be taken over, and why.
+        now: See classify.
     """
     changes, spelled = _located(table, validated)
     known, upto, respelled = pl.DataFrame(schema=KNOWN_SCHEMA), 0, 0
     if plans is not None:
         knowledge = plans.known(tenant, changes.select(ACCESS))
         known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled
-    classified = classify(changes, known, run=run, resubmit=resubmit, busy=busy)
+    classified = classify(changes, known, run=run, resubmit=resubmit, busy=busy, now=now)
     rows = _count(table, validated.rejected, classified)
     return Classified(
         table=table,

@@ -11,6 +11,7 @@ import polars as pl
 from batch.dedupe.again import as_if_unplanned, moved
 from batch.dedupe.overlap import KEY
 from batch.errors import PlanRefusedError
+from batch.report.plan_rows import operation_said
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ class AskedAgain:
         """
         classified = await asyncio.to_thread(self._job.classified, self._ledger, self._run)
         again, changes, known = as_if_unplanned(
-            classified.changes, classified.known, run=self._run.id, requests=requests, busy=classified.busy
+            classified.changes,
+            classified.known,
+            run=self._run.id,
+            requests=requests,
+            busy=classified.busy,
+            now=self._runtime.now(),
         )
         asked = replace(classified, changes=changes, known=known)
         found = moved(again, await self._check.ask_again(self._ledger, asked))
@@ -79,7 +85,7 @@ class AskedAgain:
             left = await asyncio.to_thread(
                 self._ledger.plans.leave_out, self._run, requests, found, self._runtime.process, self._runtime.now()
             )
-        operations = again.select(*KEY, "operation")
+        operations = again.select(*KEY, operation_said())
         lines = found.join(operations, on=KEY, how="left", maintain_order="left").with_columns(
             pl.col("tenant_class").alias("class"), pl.col("tenant_reason").alias("reason")
         )

@@ -280,6 +280,7 @@ class InputRun:
             run=run_id,
             resubmit=resubmit,
             busy=self._busy(ledger),
+            now=self._runtime.now(),
         )
 
     def _busy(self, ledger: Ledger) -> Mapping[str, str]:

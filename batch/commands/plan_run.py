@@ -22,10 +22,11 @@ from batch.pipeline import places, plan_fresh
 from batch.plan.check import check_plan
 from batch.plan.saved import describe_saved
 from batch.read import METADATA_PREFIX, Column, Table
+from batch.report.plan_rows import operation_said
 from batch.report.screen import duration
 from batch.text import count
 from batch.validate.prepare import ACCOUNT_COLUMNS
-from batch.validate.rows import CHANGE_COLUMNS, Validated, validate
+from batch.validate.rows import CHANGE_COLUMNS, EXTENDS, Validated, validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +123,7 @@ class PlanRun(InputRun):
     def _validated(self, ledger: Ledger, run: Run | None) -> Validated:  # noqa: ARG002 - it needs no names
         """The plan's changes; those whose dates have passed are rejected."""
         rejected = validate(self._table().rows, dialect=self._settings.dialect, now=self._moment).rejected
-        changes = self._saved.changes.with_row_index("row").select("row", *CHANGE_COLUMNS)
+        changes = self._saved.changes.with_row_index("row").select("row", *CHANGE_COLUMNS, EXTENDS)
         kept = changes.join(rejected, on="row", how="anti", maintain_order="left")
         validated = Validated(changes=kept, rejected=rejected)
         self._places = places(validated)
@@ -150,7 +151,7 @@ class PlanRun(InputRun):
         moved = pl.concat([aside, rejected], how="diagonal_relaxed").sort("row")
         if moved.is_empty():
             return
-        keys = self._saved.changes.with_row_index("row").select("row", "operation", *KEY)
+        keys = self._saved.changes.with_row_index("row").select("row", operation_said(), *KEY)
         lines = moved.join(keys, on="row", how="left", maintain_order="left")
         not_sent = f"{count(moved.height, 'change')} of {self._title} {'is' if moved.height == 1 else 'are'} not to be"
         self._screen.say(f"Since it was planned, ledger or tenant moved: {not_sent} sent.", *describe_moved(lines))
@@ -180,7 +181,7 @@ class PlanRun(InputRun):
 
 def _table(saved: SavedPlan) -> Table:
     """The changes as rows of an input: with their own metadata, dates and comments, and ids only."""
-    changes = saved.changes
+    changes = saved.changes.with_columns(operation_said())
     rows = changes.select(
         pl.col("file").alias("_file"),
         pl.col("line").alias("_line"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from typing import TYPE_CHECKING
 
+from batch.report.end_dates import describe_end_dates
 from batch.report.files import make_folder
 from batch.report.plan_count import plan_view, tracking_calls
 from batch.report.plan_files import NAMES, write_plan_files
@@ -95,7 +96,7 @@ def view_of(
         approvals=check.approvals if check else None,
         warnings=[*_warnings(check, checked, settings, requests)]
         if check
-        else [describe_unchecked(tenant, settings.check_tenant)],
+        else [describe_unchecked(tenant, settings.check_tenant), *describe_end_dates(classified.changes)],
     )
 
 
@@ -108,6 +109,7 @@ def _warnings(
         yield from describe_doubts(checked)
     if check.tenant_settings and check.approvals:
         yield from describe_cautions(check.tenant_settings, check.approvals, settings.pace, requests)
+    yield from check.end_dates
     yield from describe_warnings(check.preflight.warned)
 
 

@@ -23,10 +23,13 @@ from batch.dedupe.overlap import KEY, overlapping
 from batch.dedupe.reasons import SECOND_HAND
 from batch.errors import SettingsError, StoppedError
 from batch.loops.compare import other_runs
-from batch.loops.precheck import Precheck, PrecheckScope
+from batch.loops.end_dates import EndDates
+from batch.loops.precheck import Precheck
+from batch.loops.precheck_scope import scope_of
 from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
 from batch.pipeline import with_tenant_verdicts
+from batch.report.end_dates import describe_closed_end_dates, describe_end_dates
 from batch.report.precheck import (
     describe_calls,
     describe_cost,
@@ -40,9 +43,11 @@ from batch.report.tenant_settings import describe_settings, describe_unshown
 from batch.states import UNSENT, VOID
 from batch.status.approvals_ahead import approvals_ahead
 from batch.status.cheapest_list import is_expensive
+from batch.status.end_dates import extension_verdicts, people_to_ask
 from batch.status.findings import entitlements_to_ask, items_to_ask
-from batch.status.in_progress import count_unclear, not_held, plain_grants, revokes, tenant_verdicts
+from batch.status.in_progress import count_unclear, not_held, plain_grants, tenant_verdicts
 from batch.text import without_password
+from batch.validate.rows import EXTENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
+    from batch.loops.precheck_scope import PrecheckScope
     from batch.loops.preflight import Preflight
     from batch.model import Run
     from batch.pipeline import Classified
@@ -84,6 +90,7 @@ class CommandPrecheck:
         tenant_settings: What holds for every request at the tenant; None if it was not asked.
         approvals: What the newest plan asks of approvers; None without one.
         unknown: Sentences about what the tenant does not show.
+        end_dates: Sentences about end dates that the newest plan changes.
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class CommandPrecheck:
         self.tenant_settings: TenantSettings | None = None
         self.approvals: ApprovalsAhead | None = None
         self.unknown: tuple[str, ...] = ()
+        self.end_dates: tuple[str, ...] = ()
         self._asking: tuple[Precheck | Preflight, ...] = ()
         self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
@@ -131,7 +139,8 @@ class CommandPrecheck:
             UnfitTokenError: Nobody can submit with the token.
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
-        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection")
+        self.end_dates = describe_end_dates(classified.changes)
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection", EXTENDS)
         if fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
         if self._when is CheckTenant.NEVER:
@@ -141,7 +150,7 @@ class CommandPrecheck:
 
     async def ask_again(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """As `ask`, of what is about to be sent, while the command sends: no older answer counts."""
-        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection")
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection", EXTENDS)
         if fresh.is_empty() or self._when is CheckTenant.NEVER:
             return pl.DataFrame(schema=TENANT_VERDICTS)
         self._since = self._runtime.now()
@@ -149,8 +158,8 @@ class CommandPrecheck:
 
     async def _verdicts(self, ledger: Ledger, classified: Classified, fresh: pl.DataFrame) -> pl.DataFrame:
         scope = scope_of(fresh, classified.changes)
-        self._asked_held = not plain_grants(fresh).is_empty()
-        self._asked_not_held = bool(scope.revokes)
+        self._asked_held = not plain_grants(fresh).is_empty() or bool(scope.extends)
+        self._asked_not_held = bool(scope.revokes or scope.extends)
         # A fresh change that the ledger knows as sent has ended since: answers from before its end are out of date.
         is_unsent = pl.col("state").is_in([state.value for state in (*VOID, *UNSENT)])
         if not overlapping(classified.known.filter(~is_unsent), fresh).is_empty():
@@ -159,11 +168,16 @@ class CommandPrecheck:
         tenant_view = await self._run(ledger, scope, classified.changes.filter("fresh"))
         self._unclear += count_unclear(tenant_view, fresh)
         verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
+        of_ends = extension_verdicts(fresh, classified.known, tenant_view)
+        verdicts = pl.concat([verdicts, of_ends.join(verdicts, on=KEY, how="anti")])
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
         verdicts = pl.concat([verdicts, self._unchosen.join(verdicts, on=KEY, how="anti")])
         recall = partial(ledger.plans.experience, self._sessions.access.tenant)
-        return pl.concat([verdicts, self.preflight.judge(with_tenant_verdicts(classified, verdicts), recall)])
+        remaining = with_tenant_verdicts(classified, verdicts)
+        rejected = self.preflight.judge(remaining, recall)
+        self.end_dates = describe_end_dates(with_tenant_verdicts(remaining, rejected).changes, tenant_view)
+        return pl.concat([verdicts, rejected])
 
     def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Ask the tenant's status list something, whatever `--check-tenant` says.
@@ -240,6 +254,7 @@ class CommandPrecheck:
     def describe(self, verdicts: pl.DataFrame) -> None:
         """Show the result."""
         self._screen.say(*describe_precheck(self.checked(verdicts)))
+        self._screen.say(*self.end_dates)
         self.preflight.describe()
 
     def describe_plan(self, plan: Plan) -> None:
@@ -307,8 +322,19 @@ class CommandPrecheck:
             preflight = self.preflight.of(
                 session.tenant.reader, ledger, self._sessions.access.tenant, since=self._since
             )
+            holders_of_roles = people_to_ask(fresh)
+            end_dates = EndDates(
+                session.tenant.accounts,
+                memory=ledger.cache,
+                tenant=self._sessions.access.tenant,
+                since=self._since,
+                clock=self._runtime.clock,
+                width=settings.concurrency,
+            )
             scope = replace(
-                scope, calls_besides=preflight.calls_needed(items_to_ask(fresh), entitlements_to_ask(fresh))
+                scope,
+                calls_besides=preflight.calls_needed(items_to_ask(fresh), entitlements_to_ask(fresh))
+                + end_dates.calls_needed(holders_of_roles),
             )
             precheck = Precheck(
                 listing=session.tenant.statuses,
@@ -328,6 +354,8 @@ class CommandPrecheck:
             async with meanwhile(self._show_calls, every=_SHOWN_EVERY):
                 try:
                     tenant_view = await precheck.ask(scope)
+                    if holders_of_roles:
+                        tenant_view = replace(tenant_view, ends=await end_dates.ask(holders_of_roles))
                 finally:
                     self._calls += precheck.calls
                 await self.preflight.ask(preflight, fresh, tenant_view)
@@ -335,8 +363,9 @@ class CommandPrecheck:
                 tenant = self._sessions.access.tenant
                 lookup = account_lookup(session, ledger, tenant, settings, self._runtime, since=self._since)
                 self._unchosen = await unchosen(lookup, fresh, tenant_view)
-                self._calls += session.tenant.accounts.calls
                 unshown += tuple(describe_no_accounts(lookup.closed, dialect))
+            self._calls += session.tenant.accounts.calls
+            unshown += tuple(describe_closed_end_dates(end_dates.closed, dialect))
         self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread
         self._closed_lists = bool(precheck.closed_list and precheck.closed_approvals)
@@ -369,18 +398,3 @@ class CommandPrecheck:
     def _made(self) -> int:
         """Calls that the questions at hand have taken so far."""
         return sum(one.calls for one in self._asking)
-
-
-def scope_of(fresh: pl.DataFrame, changes: pl.DataFrame) -> PrecheckScope:
-    """What to ask about the fresh ones among an input's changes."""
-    people = fresh.get_column("identity_id").unique().sort().to_list()
-    every = pl.concat([plain_grants(changes), revokes(changes)])
-    revoked: dict[str, list[tuple[str, str]]] = {}
-    for person, *item in revokes(fresh).select(KEY).sort(KEY).rows():
-        revoked.setdefault(person, []).append((item[0], item[1]))
-    return PrecheckScope(
-        people=people,
-        holders=people,
-        items=frozenset(every.select("item_type", "item_id").unique().rows()),
-        revokes=revoked,
-    )

@@ -124,6 +124,7 @@ def preview(
             run=run_id,
             resubmit=settings.resubmit,
             busy=ledger.runs.busy(runtime.process, runtime.now()) if ledger else {},
+            now=runtime.now(),
         )
         verdicts = _verdicts(ledger, check, classified, run)
         classified = with_tenant_verdicts(classified, verdicts)

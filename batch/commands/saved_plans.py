@@ -27,6 +27,7 @@ from batch.plan.saved import (
 )
 from batch.settings import APPLICATION
 from batch.tenant.address import tenant_names
+from batch.validate.rows import EXTENDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,7 @@ def saved_plan(
     ]
     shown = view.planned.select(*KEY, *_SHOWN).unique(KEY, keep="first")
     changes = plan.changes.with_columns(
+        fresh.get_column(EXTENDS),
         file=fresh.get_column("file"),
         line=fresh.get_column("line"),
         row_hash=pl.Series(hashes, dtype=pl.String).gather(fresh.get_column("row")),

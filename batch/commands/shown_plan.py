@@ -17,7 +17,7 @@ from batch.errors import PlanRefusedError
 from batch.model import RowClass
 from batch.plan.saved import describe_saved
 from batch.report.plan_count import view_again
-from batch.report.plan_rows import PLAN_ROWS
+from batch.report.plan_rows import PLAN_ROWS, operation_said
 from batch.report.plan_screen import describe_plan
 
 if TYPE_CHECKING:
@@ -92,7 +92,11 @@ def _view(plan: SavedPlan) -> PlanView:
     """The view of a plan, counted from its lines."""
     about = plan.circumstances
     planned = plan.changes.with_columns(
-        pl.col("request") + 1, pl.lit(RowClass.SUBMITTED.value).alias("class"), rule=pl.lit(""), reason=pl.lit("")
+        operation_said(),
+        pl.col("request") + 1,
+        pl.lit(RowClass.SUBMITTED.value).alias("class"),
+        rule=pl.lit(""),
+        reason=pl.lit(""),
     ).select(list(PLAN_ROWS))
     schema = {name: kind for name, kind in PLAN_ROWS.items() if name != "request"}
     skipped = pl.DataFrame([*map(list, about.skipped)], schema=schema, orient="row", strict=True)

@@ -9,10 +9,11 @@ import polars as pl
 
 from batch.dedupe.classify import TENANT_VERDICTS, classify
 from batch.dedupe.overlap import KEY
-from batch.validate.rows import CHANGE_COLUMNS
+from batch.validate.rows import CHANGE_COLUMNS, EXTENDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
 
 def as_if_unplanned(
@@ -22,6 +23,7 @@ def as_if_unplanned(
     run: str,
     requests: Collection[int],
     busy: Mapping[str, str] = MappingProxyType({}),
+    now: datetime | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """The changes of some of a run's planned requests, classified as if these requests were not there.
 
@@ -31,6 +33,7 @@ def as_if_unplanned(
         run: The run's id.
         requests: Numbers of its requests.
         busy: See `classify`.
+        now: See `classify`.
 
     Returns:
         These changes with their classes; all changes, of which only these can be fresh; and the knowledge without these
@@ -40,7 +43,7 @@ def as_if_unplanned(
     mine, rest = known.filter(own).select(KEY).unique(), known.filter(~own)
     numbered = changes.with_row_index("place")
     asked = numbered.join(mine, on=KEY, how="semi", maintain_order="left")
-    again = classify(asked.select("row", "file", "line", *CHANGE_COLUMNS), rest, run=run, busy=busy)
+    again = classify(asked.select("row", "file", "line", *CHANGE_COLUMNS, EXTENDS), rest, run=run, busy=busy, now=now)
     others = numbered.join(mine, on=KEY, how="anti").with_columns(fresh=pl.lit(value=False))
     both = pl.concat([others, asked.select("place").hstack(again).select(others.columns)])
     return again, both.sort("place").drop("place"), rest

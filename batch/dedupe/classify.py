@@ -15,13 +15,14 @@ import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, outcome_column
 from batch.dedupe.overlap import ACCESS, KEY, may_be_one
-from batch.dedupe.reasons import KEEP_ONE, SUPERSEDED, UNSENT, known_intention, ledger_reason
+from batch.dedupe.reasons import ERASES, KEEP_ONE, SUPERSEDED, UNSENT, known_intention, ledger_reason, would_erase
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
 from batch.text import id_key, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
 INTENTION: Final = ("operation", "start_date", "remove_date")
 """Columns that make two changes of one key the same or different."""
@@ -125,6 +126,7 @@ def classify(
     run: str,
     resubmit: Collection[TenantOutcome] = (),
     busy: Mapping[str, str] = MappingProxyType({}),
+    now: datetime | None = None,
 ) -> pl.DataFrame:
     """Give every change its class and reason.
 
@@ -136,6 +138,8 @@ def classify(
         run: Id of the run being classified for; its own earlier changes are its own plan, not repeats.
         resubmit: Earlier changes with these outcomes are submitted again, if RESUBMITTABLE has the outcome.
         busy: Other runs from which nothing may be taken over, and why.
+        now: A grant without an end date is held back if the newest earlier one has an end date after this: it would
+            remove that date, and an empty cell does not ask for that. None to let it pass.
 
     Returns:
         `changes` in its order with `class` (a RowClass), `reason` (often empty), `own_request` (the number of this
@@ -145,7 +149,7 @@ def classify(
     keys = changes.select(*KEY, *INTENTION, "file", "line", _HASH).with_row_index("change")
     within = _within_input(keys)
     against = _against_ledger(
-        keys, known, run, [outcome.value for outcome in resubmit if outcome in RESUBMITTABLE], busy
+        keys, known, run, [outcome.value for outcome in resubmit if outcome in RESUBMITTABLE], busy, now
     )
     # Only these few columns are joined; the changes' many columns are never copied.
     classes = _with_columns_of(against, _with_columns_of(within, keys.select("change")))
@@ -243,7 +247,12 @@ def _is_free(run: str, busy: Collection[str]) -> pl.Expr:
 
 
 def _against_ledger(
-    keys: pl.DataFrame, known: pl.DataFrame, run: str, resubmit: list[str], busy: Mapping[str, str]
+    keys: pl.DataFrame,
+    known: pl.DataFrame,
+    run: str,
+    resubmit: list[str],
+    busy: Mapping[str, str],
+    now: datetime | None,
 ) -> pl.DataFrame:
     """`own_request`, `against_class` and `against_reason` of each `change` that an earlier change decides.
 
@@ -277,18 +286,21 @@ def _against_ledger(
         superseded = pl.col("superseded")
         own_number = pl.when(superseded).then("own_number").otherwise(own_number)
     unsent = pl.col("known_state") == State.PLANNED.value
+    erases = pl.lit(value=False) if now is None else ~same & ~is_open & would_erase(now)
     against_class = (
         pl.when(superseded | (~is_own & (~same | unsent | in_doubt)))
         .then(pl.lit(RowClass.HELD_BACK.value))
         .when(~is_own)
         .then(pl.lit(RowClass.ALREADY_SUBMITTED.value))
     )
-    found = earlier.filter(is_own | superseded | same | is_open).select(
+    found = earlier.filter(is_own | superseded | same | is_open | erases).select(
         "change",
         own_number.alias("own_request"),
         against_class.alias("against_class"),
         pl.when(superseded)
         .then(phrase(SUPERSEDED, pl.col("known_run"), known_intention()))
+        .when(~is_own & erases)
+        .then(phrase(ERASES, pl.col("known_run"), pl.col("known_remove_date")))
         .when(~is_own)
         .then(ledger_reason(same, unsent, in_doubt, busy))
         .alias("against_reason"),

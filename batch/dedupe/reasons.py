@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.dialects import IN_PROGRESS
+from batch.api.dialects import IN_PROGRESS, Operation
+from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import EXISTING, OUTCOME_WORDS, RESUBMITTABLE, TenantOutcome
 from batch.text import phrase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 KEEP_ONE: Final = ": keep only one of them"
 SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, change its comment"
 UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
+ERASES: Final = (
+    "run {} granted this until {}, and a grant without a date would remove that end date: leave the row out, give a "
+    f"remove_date, or write {EXTEND} with the remove_date {NO_END}"
+)
 SECOND_HAND: Final = "only another machine has recorded how "
 """What was undone or failed is wanted again by such a record alone, and the tenant's list does not show it."""
 _BUSY: Final = "run {} has not sent this yet, and {}: run the same command again after that"
@@ -27,7 +33,16 @@ _CONFLICT: Final = (
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
+_DATE: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 _OUTCOME: Final = pl.col("known_outcome")
+
+
+def would_erase(now: datetime) -> pl.Expr:
+    """Whether a grant without an end date would remove the one of an earlier grant, which is still to come."""
+    is_grant = (pl.col("operation") == Operation.GRANT.value) & (pl.col("known_operation") == Operation.GRANT.value)
+    end = pl.col("known_remove_date").str.to_datetime(_DATE, strict=False, time_zone="UTC")
+    begins = pl.col("start_date").str.to_datetime(_DATE, strict=False, time_zone="UTC").fill_null(now)
+    return is_grant & (pl.col("remove_date") == "") & (end > begins).fill_null(value=False)
 
 
 def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, busy: Mapping[str, str]) -> pl.Expr:
@@ -60,7 +75,10 @@ def known_intention() -> pl.Expr:
     return pl.concat_str(
         pl.col("known_operation").str.to_lowercase(),
         pl.when(pl.col("known_start_date") != "").then(pl.concat_str(pl.lit(" from "), pl.col("known_start_date"))),
-        pl.when(pl.col("known_remove_date") != "").then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
+        pl.when(pl.col("known_remove_date") == NO_END)
+        .then(pl.lit(" without an end date"))
+        .when(pl.col("known_remove_date") != "")
+        .then(pl.concat_str(pl.lit(" until "), pl.col("known_remove_date"))),
         ignore_nulls=True,
     )
 

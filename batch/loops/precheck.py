@@ -6,10 +6,8 @@ import asyncio
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.answers.events import PrecheckCost
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
     from batch.ledger.cache import Cached
+    from batch.loops.precheck_scope import PrecheckScope
     from batch.model import Clock
     from batch.status.in_progress import Item
     from batch.tenant.approvals import ApprovalQuery, Approvals
@@ -59,25 +58,6 @@ class AnswerCache(Protocol):
 
     def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
         """Cache answers."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrecheckScope:
-    """What to ask about.
-
-    Attributes:
-        people: Ids of the identities to ask for changes in progress.
-        holders: Ids of the identities to ask for held items.
-        items: The items that they may hold.
-        revokes: The items of which a revoke is wanted, by identity; each identity is one of the holders.
-        calls_besides: Calls that the command makes for its other questions, to be told with the precheck's.
-    """
-
-    people: Sequence[str]
-    holders: Sequence[str]
-    items: Collection[Item]
-    revokes: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
-    calls_besides: int = 0
 
 
 class Precheck:
@@ -165,10 +145,11 @@ class Precheck:
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
         indexed = {person: _from_json(said) for person, said in held.items()}
-        # The search index lags. If it does not show what is to be revoked, the person's own list may show a late grant.
+        # The search index lags. If it does not show what must be held, the person's own list may show a late grant.
         unheld = [
             person
-            for person, items in scope.revokes.items()
+            for some in (scope.revokes, scope.extends)
+            for person, items in some.items()
             if (found := indexed.get(person)) is not None
             and found.held is not None
             and not found.held.issuperset(items)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch.api.accounts import needs_nesting, selected_fields
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Limits, Operation
+from batch.api.end_dates import sent_end
 from batch.errors import LedgerChangedError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def fingerprint(content: bytes) -> str:
 
 def _item(item: RequestItem, request_id: str, attempt: str) -> dict[str, Any]:
     ours = {REQUEST_ID_KEY: request_id, ITEM_ID_KEY: item.id, **({ATTEMPT_ID_KEY: attempt} if attempt else {})}
-    optional = {"comment": item.comment, "startDate": item.start_date, "removeDate": item.remove_date}
+    optional = {"comment": item.comment, "startDate": item.start_date, "removeDate": sent_end(item.remove_date)}
     return {
         "type": item.type.value,
         "id": item.id,

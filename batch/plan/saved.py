@@ -19,7 +19,7 @@ import polars as pl
 from batch.errors import PlanRefusedError
 from batch.plan.plan import ENVELOPE_SCHEMA, Plan
 from batch.text import count
-from batch.validate.rows import CHANGE_COLUMNS
+from batch.validate.rows import CHANGE_COLUMNS, EXTENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +29,7 @@ MAGIC: Final = b"access-batch plan 1\n"
 
 SAVED_COLUMNS: Final = {
     **dict.fromkeys(CHANGE_COLUMNS, pl.String),
+    EXTENDS: pl.Boolean,
     "request": pl.Int64,
     "file": pl.String,
     "line": pl.Int64,
@@ -38,8 +39,8 @@ SAVED_COLUMNS: Final = {
     "owner": pl.String,
     "group": pl.String,
 }
-"""Columns of a saved change: validate's CHANGE_COLUMNS; the request, from 0; file and line of its row, and a hash of
-the row as it was written; the names of person, item and owner, empty if unknown; the cell that `--by` counts."""
+"""Columns of a saved change: validate's CHANGE_COLUMNS and EXTENDS; the request, from 0; file and line of its row, and
+a hash of the row as it was written; names of person, item and owner, empty if unknown; the cell that `--by` counts."""
 
 _END: Final = b"sha256 "
 DATE: Final = "%Y-%m-%dT%H:%M:%SZ"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import ItemType, Operation
+from batch.api.end_dates import EXTEND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,9 +94,9 @@ def as_word(cell: pl.Expr, words: Mapping[str, str]) -> pl.Expr:
 
 
 OPERATIONS: Final = MappingProxyType(
-    {word: one.value for one in Operation for word in (one.value, f"{one.value}ACCESS")}
+    {word: one for one in (*(operation.value for operation in Operation), EXTEND) for word in (one, f"{one}ACCESS")}
 )
-"""Operations by their letters; the API's own words have `_ACCESS` at the end."""
+"""Operations by their letters; the API's own words have `_ACCESS` at the end. EXTEND is a grant for the API."""
 
 ITEM_TYPES: Final = MappingProxyType({one.value.replace("_", ""): one.value for one in ItemType})
 """Types of items by their letters."""

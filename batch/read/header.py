@@ -63,6 +63,13 @@ _REVOKES = frozenset(
         "revogar", "remover", "verwijderen",
     }
 )  # fmt: skip
+_EXTENDS = frozenset(
+    {
+        "extend", "extendaccess", "prolong", "renew", "verlängern", "prolonger", "prorroger", "prorrogar", "extender",
+        "prolungare", "prorogare", "prolongar", "verlengen",
+    }
+)  # fmt: skip
+_NO_GRANTS = _REVOKES | _EXTENDS
 """Words for operations by their letters: only to find a column that may be the operation, never to read one."""
 
 _MOST_LISTED = 30
@@ -233,10 +240,10 @@ def _perhaps_operation(rows: pl.DataFrame, names: Sequence[str], file: str) -> s
         if _is_called_operation(name):
             called.append(name)
             others = words.filter(~said.is_in(_GRANTS))
-        elif words.head(1).select(said.is_in(_GRANTS | _REVOKES).any()).item():
+        elif words.head(1).select(said.is_in(_GRANTS | _NO_GRANTS).any()).item():
             # One look at the first cell spares most columns the rest.
-            only_operations = words.select(said.is_in(_GRANTS | _REVOKES).all()).item()
-            others = words.filter(said.is_in(_REVOKES)) if only_operations else words.clear()
+            only_operations = words.select(said.is_in(_GRANTS | _NO_GRANTS).all()).item()
+            others = words.filter(said.is_in(_NO_GRANTS)) if only_operations else words.clear()
         else:
             continue
         if not others.is_empty():

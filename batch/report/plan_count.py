@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from batch.api.dialects import PAGE_LIMIT, Operation, Rate
+from batch.api.end_dates import NO_END
 from batch.model import RowClass
 from batch.report.plan_view import Cost, Counted, GroupLine, ItemLine, PersonLine, PlanAbout, PlanView, Skipped
 from batch.status.approvals_ahead import ApprovalsAhead, Awaited
@@ -23,7 +24,7 @@ EMPTY: Final = "(empty)"
 
 _ANOTHER: Final = r"\b(lines?) \d+(?:, (?:line )?\d+)*(?: …)?(?: of [^:;]+)?"
 _INSTANT: Final = r" (?:at|since) \d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|\+00:00))?"
-_HAS_END: Final = pl.col("remove_date") != ""
+_HAS_END: Final = ~pl.col("remove_date").is_in(["", NO_END])
 
 
 def plan_view(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.end_dates import EXTEND
 from batch.dedupe.overlap import KEY
 from batch.errors import UsageError
 from batch.model import RowClass
@@ -17,6 +18,7 @@ from batch.read.columns import bare_name
 from batch.states import IN_DOUBT, State
 from batch.status.findings import rule_and_message
 from batch.text import HIDDEN, key_of, on_one_line
+from batch.validate.rows import EXTENDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +62,11 @@ UNCONFIRMED: Final = "sent by this run and unconfirmed: `submit` settles it firs
 
 _MOST_SHOWN: Final = 80
 _MOST_COLUMNS: Final = 30
+
+
+def operation_said() -> pl.Expr:
+    """The operation of a change as its row says it."""
+    return pl.when(EXTENDS).then(pl.lit(EXTEND)).otherwise("operation").alias("operation")
 
 
 def column_named(table: Table, wanted: str) -> Column:
@@ -112,7 +119,8 @@ def plan_rows(
         pl.when(is_rejected).then(rule).otherwise(pl.lit("")).alias("rule"),
         pl.when(is_rejected).then(message).otherwise("reason").alias("reason"),
         "request",
-        *("operation", "identity_id", "item_type", "item_id", "account", "start_date", "remove_date", "comment"),
+        operation_said(),
+        *("identity_id", "item_type", "item_id", "account", "start_date", "remove_date", "comment"),
         group.gather(changes.get_column("row")),
     )
     of_rows = _rejected(table, classified.rejected, group)

@@ -152,7 +152,7 @@ def _found(known: list[tuple[int, str]], not_held: int) -> str:
     elif known:
         parts.append(f"no requested change is already {' or '.join(state for _, state in known)}")
     if not_held:
-        parts.append(f"the access of {count(not_held, 'revoke')} is not held")
+        parts.append(f"the access of {count(not_held, 'change')} is not held")
     return " and ".join(parts)
 
 

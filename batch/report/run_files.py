@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import Operation
+from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
 from batch.files import read_whole
 from batch.model import RowClass
@@ -199,7 +200,9 @@ def _failed(changes: pl.DataFrame, run: str, shown: Sequence[str]) -> Sheet:
     metadata = [json.loads(text or "{}") for text in newest.get_column("metadata")]
     keys = sorted({key for one in metadata for key in one})
     rows = newest.select(
-        *("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
+        # Only an EXTEND can remove an end date.
+        pl.when(pl.col("remove_date") == NO_END).then(pl.lit(EXTEND)).otherwise("operation").alias("operation"),
+        *("identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
         *_account(newest),
         *(pl.Series(f"{METADATA_PREFIX}{key}", [one.get(key) for one in metadata], pl.String) for key in keys),
         *shown,

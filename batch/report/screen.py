@@ -35,7 +35,7 @@ _CLASS_WORDS: Final = {
     RowClass.DUPLICATE_IN_INPUT: "skipped because an earlier line is the same",
     RowClass.ALREADY_SUBMITTED: "skipped as submitted before",
     RowClass.ALREADY_HELD: "skipped as held already",
-    RowClass.NOT_HELD: "skipped because the access to revoke is not held",
+    RowClass.NOT_HELD: "skipped because the access is not held",
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.dialects import ItemType, Operation
+from batch.api.end_dates import NO_END
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.dedupe.overlap import KEY
 from batch.model import RowClass
@@ -34,7 +35,7 @@ FINDINGS: Final = {
 """Columns of findings: one line for each rule that a change breaks, with the place of its row."""
 
 _IS_GRANT: Final = pl.col("operation") == Operation.GRANT.value
-_HAS_NO_END: Final = pl.col("remove_date") == ""
+_HAS_NO_END: Final = pl.col("remove_date").is_in(["", NO_END])
 _IS_REVOKE: Final = pl.col("operation") == Operation.REVOKE.value
 
 BREAKS: Final[Mapping[str, pl.Expr]] = {
@@ -55,6 +56,7 @@ BREAKS: Final[Mapping[str, pl.Expr]] = {
     "person_protected": _IS_GRANT & pl.col("person_protected"),
     "held_by_membership": _IS_REVOKE & ~pl.col("pair_revocable"),
     "held_indirectly": _IS_REVOKE & pl.col("pair_indirect"),
+    "extend_not_held": _IS_GRANT & pl.col("pair_unheld"),
 }
 """Whether a change breaks each of the rules, over the columns of `_with_facts`. Null, the unknown, breaks none."""
 
@@ -71,12 +73,14 @@ class TenantFacts:
         people: By id.
         irrevocable: Items of identities that no request can revoke.
         indirect: Items of identities that other access seems to give.
+        unheld: Items of identities whose end date is to be changed, and which the tenant does not show.
     """
 
     items: Mapping[Item, ItemFacts] = field(default_factory=lambda: MappingProxyType({}))
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     irrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     indirect: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
+    unheld: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,11 +209,12 @@ def people_to_ask(fresh: pl.DataFrame, known: Mapping[str, PersonFacts]) -> list
 def _with_facts(fresh: pl.DataFrame, facts: TenantFacts, now: datetime) -> pl.DataFrame:
     """The changes beside the facts of each, in columns `item_…`, `person_…` and `pair_…`, null for unknown ones."""
     begins, ends = (pl.col(name).str.to_datetime(_DATE, strict=False, time_zone="UTC") for name in _DATES)
-    irrevocable, indirect = (
+    irrevocable, indirect, unheld = (
         _pairs(pairs).with_columns(pl.lit(value).alias(name))
         for pairs, value, name in (
             (facts.irrevocable, False, "pair_revocable"),
             (facts.indirect, True, "pair_indirect"),
+            (facts.unheld, True, "pair_unheld"),
         )
     )
     return (
@@ -219,6 +224,7 @@ def _with_facts(fresh: pl.DataFrame, facts: TenantFacts, now: datetime) -> pl.Da
         .join(_people(facts.people), on="identity_id", how="left", maintain_order="left")
         .join(irrevocable, on=_PAIR, how="left", maintain_order="left")
         .join(indirect, on=_PAIR, how="left", maintain_order="left")
+        .join(unheld, on=_PAIR, how="left", maintain_order="left")
     )
 
 

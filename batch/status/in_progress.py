@@ -13,6 +13,7 @@ import polars as pl
 
 from batch.api.accounts import is_selected
 from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, ItemType, Operation
+from batch.api.end_dates import NO_END, sent_end
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, TENANT_VERDICTS, age
 from batch.dedupe.overlap import ACCESS, KEY, not_overlapping
@@ -41,7 +42,7 @@ Item = tuple[str, str]
 _LONGEST_NAME: Final = 80
 _OPERATIONS: Final = {api: operation.value for operation, api in REQUEST_TYPES.items()}
 _HELD: Final = "held already, by the tenant's search index"
-_NOT_HELD: Final = "not held, by the tenant's search index"
+NOT_HELD: Final = "not held, by the tenant's search index"
 _GRANTED_NOTHING: Final = (TenantOutcome.REJECTED, TenantOutcome.CANCELLED)
 """Outcomes of a grant without access. A duplicate shows that the access was held at that time."""
 
@@ -103,6 +104,8 @@ class TenantView:
         people: What the tenant says of each identity; of one that it does not show, that it is not listed.
         unrevocable: The held items of each identity that no request can revoke, as far as the index shows.
         crowded: The keys of the sources on which an identity has several accounts, as far as the index shows.
+        ends: The end dates of an identity's assignments of each role, by the role's key, empty for none; a missing
+            identity was not asked about.
     """
 
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
@@ -112,6 +115,7 @@ class TenantView:
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     crowded: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
+    ends: Mapping[str, Mapping[str, Collection[str]]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def open_rows(rows: Iterable[StatusRow], approvals: Iterable[StatusRow] = ()) -> list[InProgress]:
@@ -229,9 +233,10 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         .sort(*age(*KEY))
         .unique(KEY, keep="last", maintain_order=True)
     )
+    lasting = plain_grants(newest.with_columns(pl.col("remove_date").replace(NO_END, "")))
     without_account = plain_grants(fresh).filter(pl.col("account") == "").select(KEY).join(held, on=ACCESS, how="semi")
     already_held = (
-        not_overlapping(without_account, newest.join(plain_grants(newest), on=KEY, how="anti"))
+        not_overlapping(without_account, newest.join(lasting, on=KEY, how="anti"))
         .join(in_progress, on=KEY, how="anti")
         .with_columns(tenant_class=pl.lit(RowClass.ALREADY_HELD.value), tenant_reason=pl.lit(_HELD))
     )
@@ -239,13 +244,18 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
         not_held(fresh, known, tenant_view)
         .filter("proven")
         .join(in_progress, on=KEY, how="anti")
-        .select(*KEY, tenant_class=pl.lit(RowClass.NOT_HELD.value), tenant_reason=pl.lit(_NOT_HELD))
+        .select(*KEY, tenant_class=pl.lit(RowClass.NOT_HELD.value), tenant_reason=pl.lit(NOT_HELD))
     )
     return pl.concat([in_progress, already_held, unneeded]).sort(KEY)
 
 
 def not_held(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) -> pl.DataFrame:
-    """The revokes of access that the search index does not show, and whether it is `proven` that it is not held.
+    """The revokes of access that the search index does not show, see `not_shown`."""
+    return not_shown(revokes(fresh), known, tenant_view)
+
+
+def not_shown(changes: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) -> pl.DataFrame:
+    """The changes of access that the search index does not show, and whether it is `proven` that it is not held.
 
     It is not if the ledger, or the identity's own list, knows a grant that may be newer than the index: a needless
     revoke is harmless, a missing one is not. Arguments as for `tenant_verdicts`.
@@ -253,7 +263,7 @@ def not_held(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantView) 
     people = {person: (frozenset(items), tenant_view.granted.get(person)) for person, items in tenant_view.held.items()}
     by_ledger = _granted_by_ledger(known, tenant_view.indexed)
     found = []
-    for key in revokes(fresh).select(KEY).rows():
+    for key in changes.select(KEY).rows():
         person, item_type, item, _ = key
         items, granted = people.get(person, (frozenset(), None))
         if person in people and (item_type, item) not in items:
@@ -303,7 +313,7 @@ def _in_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple
     changes = fresh.select(*KEY, "selection", *INTENTION)
     matches = with_rows(changes, ((row.identity, row.item, row.item_type) for row in rows))
     for *key, selection, operation, start_date, remove_date, positions in matches.rows():
-        wanted = (operation, _instant(start_date), _instant(remove_date))
+        wanted = (operation, _instant(start_date), _instant(sent_end(remove_date)))
         found = sorted((rows[position] for position in positions), key=lambda row: row.since)
         about = [is_selected(selection, frozenset(row.accounts)) if selection else True for row in found]
         found = [row for row, is_same in zip(found, about, strict=True) if is_same is not False]

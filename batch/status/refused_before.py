@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.end_dates import sent_end
 from batch.dedupe.overlap import KEY
 from batch.text import key_of, on_one_line
 from batch.validate.tenant_rules import REFUSAL_WORDS, TENANT_RULES, About
@@ -109,7 +110,7 @@ def _said(rule: str, change: Sequence[str], telling: Mapping[Subject, Sequence[R
     person, kind, item, operation, comment, remove_date = change
     if rule not in REFUSAL_WORDS:
         return None
-    has = {"comment": comment, "remove_date": remove_date}
+    has = {"comment": comment, "remove_date": sent_end(remove_date)}
     for one in telling.get((operation, kind, key_of(item)), ()):
         if TENANT_RULES[rule].about is About.PERSON and one.identity != key_of(person):
             continue

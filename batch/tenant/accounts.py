@@ -16,7 +16,7 @@ from batch.tenant.collection import TOO_LONG, answers
 from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
 from batch.tenant.paging import lost, require_the_apis
 from batch.tenant.reading import ForbiddenError, RefusedError, quoted
-from batch.text import key_of, on_one_line
+from batch.text import key_of, moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,21 +107,37 @@ class AccountChoices:
 
     async def assignments(self, person: str, role: str) -> tuple[Assignment, ...] | None:
         """See Choices."""
+        listed = await self._role_assignments(person, {"roleId": role})
+        if listed is None:
+            return None
+        raw = [one for one in listed if not _is_of_another(one, role)]
+        found = [one for one in map(_assignment, raw) if one is not None]
+        return tuple(found) if len(found) == len(raw) else None
+
+    async def role_ends(self, person: str) -> Mapping[str, Sequence[str]] | None:
+        """See loops.end_dates.Assignments."""
+        listed = await self._role_assignments(person, {})
+        found: dict[str, list[str]] = {}
+        for raw in listed or ():
+            role, end = _role_end(raw)
+            if not role or end is None:
+                return None
+            found.setdefault(role, []).append(end)
+        return None if listed is None else found
+
+    async def _role_assignments(self, person: str, params: Mapping[str, str]) -> list[Any] | None:
+        """The list of a person's role assignments; None if it is no list."""
         reply = await self._caller.ask(
             "GET",
             self._paths.role_assignments.format(identity=quote(person, safe="")),
             _ASSIGNMENTS,
-            params={"roleId": role},
+            params=params,
             settling=_SETTLED,
         )
         require_the_apis(reply.answer, _ASSIGNMENTS)
         if reply.refusal:
             raise (ForbiddenError if reply.answer.status == _FORBIDDEN else RefusedError)(reply.refusal)
-        if not isinstance(reply.document, list):
-            return None
-        raw = [one for one in reply.document if not _is_of_another(one, role)]
-        found = [one for one in map(_assignment, raw) if one is not None]
-        return tuple(found) if len(found) == len(raw) else None
+        return reply.document if isinstance(reply.document, list) else None
 
     async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
         """See Choices."""
@@ -226,6 +242,13 @@ def _assignment(raw: object) -> Assignment | None:
         accounts |= {(key, name.casefold()) for name in (native, uuid) if name}
         words.append(_text(account.get("displayName")) or native)
     return Assignment(id=id_, accounts=frozenset(accounts), words=tuple(words)) if id_ else None
+
+
+def _role_end(raw: object) -> tuple[str, str | None]:
+    """The key of an assignment's role, and its end date, empty for none; None if it can't be read."""
+    reference, end = (raw.get("role"), raw.get("removeDate")) if isinstance(raw, dict) else (None, None)
+    role = key_of(_text(reference.get("id"))) if isinstance(reference, dict) else ""
+    return role, "" if end in (None, "") else end if isinstance(end, str) and moment(end) else None
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from unicodedata import category
 import polars as pl
 
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, Operation
+from batch.api.end_dates import NO_END
 from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, as_word
 from batch.read.date_forms import EXCEL, FIRST_DAY, ISO, MONTHS, date_form
 from batch.text import phrase
@@ -89,7 +90,8 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             _any(_is_filled(key) for key in keys if _key(key) in RESERVED_KEYS).alias("metadata_reserved"),
             column("_row_problem").alias("row_problem"),
             _date_example(forms).alias("date_example"),
-            *(column(name).alias(f"{name}_text") for name in DATE_COLUMNS),
+            column("start_date").alias("start_date_text"),
+            _word_for_no_end(column("remove_date")).alias("remove_date_text"),
         )
         .with_columns(
             expression
@@ -97,6 +99,11 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             for expression in (_dates(name, forms, written) if name in dates else _no_dates(name))
         )
     )
+
+
+def _word_for_no_end(cell: pl.Expr) -> pl.Expr:
+    """The cell, with the word for no end date in its usual spelling."""
+    return pl.when(cell.str.to_lowercase() == NO_END).then(pl.lit(NO_END)).otherwise(cell)
 
 
 def _date_forms(rows: pl.DataFrame) -> dict[str, DateForm]:

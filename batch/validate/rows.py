@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.dialects import Operation
+from batch.api.end_dates import EXTEND, NO_END
 from batch.text import phrase, written_out
-from batch.validate.prepare import DATE_COLUMNS, ITEM_SEPARATOR, MOST_SHOWN, prepare, rfc3339
+from batch.validate.prepare import ITEM_SEPARATOR, MOST_SHOWN, prepare, rfc3339
 from batch.validate.rules import EXCLUSIVE_RULES, rules, schema
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ CHANGE_COLUMNS: Final = (
 `selection` are empty until it is known that the identity has several accounts on the item's source."""
 
 
+EXTENDS: Final = "extends"
+"""Beside CHANGE_COLUMNS, whether the row only wants to change the end date of access that is held. For the API that is
+a grant, and so it is for the ledger."""
+
 _REJECTED: Final = {"row": pl.UInt32, "rule": pl.String, "message": pl.String}
 
 
@@ -42,7 +48,7 @@ class Validated:
     """Valid changes and rejected rows.
 
     Attributes:
-        changes: `row` (position of the row), then CHANGE_COLUMNS; a row with several items gives several changes.
+        changes: `row` (position of the row), CHANGE_COLUMNS and EXTENDS; one of each item of a row.
         rejected: `row`, `rule` and `message`; `; ` separates several broken rules and their messages.
     """
 
@@ -67,16 +73,20 @@ def validate(rows: pl.DataFrame, *, dialect: Dialect, now: datetime) -> Validate
 def _changes(good: pl.DataFrame) -> pl.DataFrame:
     changes = good.select(
         "row",
-        "operation",
+        pl.col("operation").replace(EXTEND, Operation.GRANT.value),
         "identity_id",
         "item_type",
         "item_id",
         pl.col("comment").fill_null(""),
-        *(_date(good, name).alias(name) for name in DATE_COLUMNS),
+        _date(good, "start_date").alias("start_date"),
+        pl.when(pl.col("remove_date_text") == NO_END)
+        .then(pl.lit(NO_END))
+        .otherwise(_date(good, "remove_date"))
+        .alias("remove_date"),
         pl.col("metadata").fill_null(""),
         account=pl.lit(""),
         selection=pl.lit(""),
-    )
+    ).with_columns((good.get_column("operation") == EXTEND).alias(EXTENDS))
     if not changes.get_column("item_id").str.contains(ITEM_SEPARATOR, literal=True).any():
         return changes
     return (

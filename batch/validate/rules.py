@@ -9,6 +9,7 @@ import dataframely as dy
 import polars as pl
 
 from batch.api.dialects import Dialect, ItemType, Operation
+from batch.api.end_dates import EXTEND, NO_END
 from batch.read.columns import SAYS_NOTHING
 from batch.read.identityiq import PROBLEMS
 from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, RESERVED_KEYS, has_control
@@ -55,10 +56,12 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
     """
     is_grant = pl.col("operation") != Operation.REVOKE.value
     has_start, has_end = (pl.col(f"{name}_text").is_not_null() for name in DATE_COLUMNS)
+    is_extension, has_no_end = pl.col("operation") == EXTEND, pl.col("remove_date_text").eq_missing(pl.lit(NO_END))
     return {
         "operation_known": Rule(
-            pl.col("operation").is_in([operation.value for operation in Operation]) | _has_problem("operation"),
-            "operation '{}' is unknown: write GRANT or REVOKE",
+            pl.col("operation").is_in([*(operation.value for operation in Operation), EXTEND])
+            | _has_problem("operation"),
+            "operation '{}' is unknown: write GRANT, REVOKE or EXTEND",
             ("operation",),
         ),
         "operation_possible": Rule(
@@ -120,7 +123,17 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
             ("comment",),
         ),
         "start_date_readable": _readable("start_date"),
-        "remove_date_readable": _readable("remove_date"),
+        "remove_date_readable": _readable("remove_date", but=has_no_end),
+        "extend_has_remove_date": Rule(
+            ~is_extension | has_end, f"an EXTEND changes an end date: give a remove_date, or the word {NO_END}"
+        ),
+        "extend_removes_remove_date": Rule(
+            ~has_no_end | is_extension,
+            f"only an EXTEND can have the remove_date '{NO_END}': write EXTEND to remove an end date, or clear it",
+        ),
+        "extend_has_no_start_date": Rule(
+            ~(is_extension & has_start), "an EXTEND is for access that has begun: clear start_date"
+        ),
         "start_date_has_zone": _has_zone("start_date"),
         "remove_date_has_zone": _has_zone("remove_date"),
         "start_date_on_clock": _on_clock("start_date"),
@@ -138,7 +151,9 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
         ),
         "start_date_not_on_revoke": Rule(is_grant | ~has_start, "a revoke can't have a start_date: clear it"),
         "remove_date_not_on_entitlement": Rule(
-            pl.lit(dialect.entitlement_remove_date) | (pl.col("item_type") != ItemType.ENTITLEMENT.value) | ~has_end,
+            pl.lit(dialect.entitlement_remove_date)
+            | (pl.col("item_type") != ItemType.ENTITLEMENT.value)
+            | (~has_end | has_no_end),
             "in this API version an entitlement can't have a remove_date: choose a later --api, or clear it",
         ),
         "comment_printable": Rule(~has_control(pl.col("comment")), "comment contains control characters: remove them"),
@@ -170,10 +185,11 @@ def _has_problem(name: str) -> pl.Expr:
     return pl.col("row_problem").eq_missing(pl.lit(name))
 
 
-def _readable(name: str) -> Rule:
-    text = f"{name}_text"
+def _readable(name: str, *, but: pl.Expr | None = None) -> Rule:
+    """Whether a cell is a date; `but` tells the words that another rule judges."""
+    text, others = f"{name}_text", pl.lit(value=False) if but is None else but
     return Rule(
-        pl.col(text).is_null() | pl.col(name).is_not_null(),
+        pl.col(text).is_null() | pl.col(name).is_not_null() | others,
         f"{name} '{{}}' is not a date: write {{}}",
         (text, "date_example"),
     )

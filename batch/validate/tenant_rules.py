@@ -121,6 +121,12 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
         "other access seems to give this {}, so a request may not revoke it",
         "revoke or change what gives it",
     ),
+    "extend_not_held": TenantRule(
+        About.PAIR,
+        False,
+        "the tenant does not show that the identity holds this {}, and an EXTEND would grant it",
+        "write GRANT if that is meant, or submit the row again in a few hours",
+    ),
 }
 """All rules by name, in the order of their messages."""
 

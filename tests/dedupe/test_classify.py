@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -527,3 +528,51 @@ def test_an_empty_first_chunk_does_not_change_the_classes() -> None:
     assert whole["class"].to_list() == [
         "held_back", "duplicate_in_input", "already_submitted", "conflict_in_input", "conflict_in_input",
     ]  # fmt: skip
+
+
+BEFORE, AFTER = datetime(2026, 11, 20, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
+
+
+def by_now(wanted: dict[str, Any], now: datetime | None, *known: dict[str, Any]) -> tuple[str, str]:
+    found = classify(frame(wanted), pl.DataFrame(list(known), schema=KNOWN_SCHEMA), run=RUN, now=now)
+    row_class, reason = found.select("class", "reason").row(0)
+    return row_class, reason
+
+
+def completed(request: int = 1, **others: str) -> dict[str, Any]:
+    return earlier(State.ACCEPTED, request=request, tenant_state="REQUEST_COMPLETED", **others)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "now", "found"),
+    [
+        (change(), [completed(remove_date=UNTIL)], BEFORE, "held_back"),
+        (change(), [completed(remove_date="2027-01-31T00:00:00.500Z")], BEFORE, "held_back"),
+        (change(start_date="2027-01-01T00:00:00Z"), [completed(remove_date=UNTIL)], BEFORE, "held_back"),
+        (change(start_date="2027-02-01T00:00:00Z"), [completed(remove_date=UNTIL)], BEFORE, "submitted"),
+        (change(), [completed(remove_date=UNTIL)], AFTER, "submitted"),
+        (change(), [completed(remove_date="none")], BEFORE, "submitted"),
+        (change(), [completed(), completed(2, remove_date=UNTIL)], BEFORE, "held_back"),
+        (change(), [completed(remove_date=UNTIL), completed(2, operation="REVOKE")], BEFORE, "submitted"),
+        (change(), [completed(remove_date=UNTIL), completed(2, remove_date="none")], BEFORE, "submitted"),
+        (change(remove_date="none"), [completed(remove_date=UNTIL)], BEFORE, "submitted"),
+        (change(remove_date="none"), [completed()], BEFORE, "submitted"),
+        (change(remove_date="none"), [completed(remove_date="none")], BEFORE, "already_submitted"),
+        (change(remove_date="2027-06-30T00:00:00Z"), [completed(remove_date=UNTIL)], BEFORE, "submitted"),
+        (change(operation="REVOKE"), [completed(remove_date=UNTIL)], BEFORE, "submitted"),
+        (change(), [completed(remove_date=UNTIL)], None, "submitted"),
+    ],
+)
+def test_a_grant_without_an_end_date_never_removes_one_that_an_earlier_run_has_set(
+    wanted: dict[str, Any], known: list[dict[str, Any]], now: datetime | None, found: str
+) -> None:
+    row_class, reason = by_now(wanted, now, *known)
+    assert row_class == found
+    assert ("a grant without a date would remove that end date" in reason) is (found == "held_back")
+
+
+def test_an_end_date_that_is_being_removed_holds_other_changes_back() -> None:
+    open_one = earlier(State.ACCEPTED, remove_date="none")
+    row_class, reason = by_now(change(remove_date=UNTIL), BEFORE, open_one)
+    assert row_class == "held_back"
+    assert "run other has a grant without an end date of it in progress" in reason

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from batch.answers.events import tell_each
 from batch.loops.compare import OtherRun, other_runs
-from batch.loops.precheck import MOST_PROVEN, Precheck, PrecheckScope
+from batch.loops.precheck import MOST_PROVEN, Precheck
+from batch.loops.precheck_scope import PrecheckScope
 from batch.status.tenant_facts import KNOWN, PersonFacts
 from batch.tenant.paging import open_pages
 from batch.tenant.reading import ForbiddenError, RefusedError

@@ -14,7 +14,8 @@ import pytest
 
 from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, PAGE_LIMIT
-from batch.loops.precheck import Precheck, PrecheckScope
+from batch.loops.precheck import Precheck
+from batch.loops.precheck_scope import PrecheckScope
 from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Preflight, calls_for, meanwhile
 from batch.status.cheapest_list import ListChoice, calls_left, searches
 from batch.status.tenant_facts import ItemFacts, PersonFacts

@@ -46,8 +46,8 @@ def test_unknown_is_not_reported_as_none() -> None:
 
 
 def test_revokes_of_access_that_is_not_held_are_counted_and_late_grants_explained() -> None:
-    assert "and 1 change is already held and the access of 2 revokes is not held." in described(not_held=2)
-    assert described(in_progress=None, held=None, not_held=2).endswith("3 calls: the access of 2 revokes is not held.")
+    assert "and 1 change is already held and the access of 2 changes is not held." in described(not_held=2)
+    assert described(in_progress=None, held=None, not_held=2).endswith("3 calls: the access of 2 changes is not held.")
     assert described(in_progress=0, held=None, not_held=0).endswith("no requested change is already in progress.")
     assert described(unsure=1).endswith(
         "The search index does not show the access of 1 revoke. It is sent all the same, since the access may have "

@@ -104,7 +104,7 @@ def test_faulty_rows_are_shown_with_line_and_reason_in_the_inputs_order() -> Non
     assert said(("in.csv", text)) == [
         "Read 7 rows from in.csv.",
         "3 rows rejected, with the rules broken:",
-        "  line 2: operation 'ADD' is unknown: write GRANT or REVOKE",
+        "  line 2: operation 'ADD' is unknown: write GRANT, REVOKE or EXTEND",
         "  line 3: The row has 1 field, but the header has 5.",
         "  line 8: item_id 'x' is not an id: give 32 hex digits or a UUID",
         "2 rows set aside because the input contradicts itself:",
@@ -161,7 +161,7 @@ def test_single_items_of_rows_that_are_otherwise_submitted_are_shown_as_such() -
         (RowClass.HELD_BACK, "1 row held back:"),
         (RowClass.ALREADY_SUBMITTED, "1 row skipped as submitted before:"),
         (RowClass.ALREADY_HELD, "1 row skipped as held already:"),
-        (RowClass.NOT_HELD, "1 row skipped because the access to revoke is not held:"),
+        (RowClass.NOT_HELD, "1 row skipped because the access is not held:"),
     ],
 )
 def test_rows_set_aside_by_the_ledger_or_the_tenant_are_shown_with_the_reason(row_class: RowClass, header: str) -> None:

@@ -90,6 +90,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("person_protected", {"person": PersonFacts(protected=True)}, {}),
     ("held_by_membership", {"pairs": {"irrevocable": PAIR}}, REVOKE),
     ("held_indirectly", {"pairs": {"indirect": PAIR}}, REVOKE),
+    ("extend_not_held", {"pairs": {"unheld": PAIR}}, {"remove_date": "2027-01-31T00:00:00Z"}),
 ]
 
 

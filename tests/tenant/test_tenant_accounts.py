@@ -14,7 +14,7 @@ from batch.tenant.reading import ForbiddenError, RefusedError
 from tests.tenant.open_calls import Reply, with_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import httpx
 
@@ -170,3 +170,35 @@ def test_a_refusal_to_list_assignments_is_told(status: int, error: type[Exceptio
     refusal = {"detailCode": "x", "trackingId": "y", "messages": [{"text": "no"}], "causes": []}
     with pytest.raises(error):
         assigned(refusal, status)
+
+
+def role_ends(document: Any, status: int = 200, api: str = "v1") -> Mapping[str, Sequence[str]] | None:
+    def endpoint(request: httpx.Request) -> Reply:
+        assert not request.url.params
+        return (status, document, {})
+
+    return with_reader(endpoint, lambda reader: AccountChoices(reader, DIALECTS[api]).role_ends("an/na"))
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_the_end_dates_of_all_roles_of_a_person_are_read(api: str) -> None:
+    listed = [
+        assignment("as1", removeDate="2027-01-31T00:00:00Z"),
+        assignment("as2", removeDate=None),
+        assignment("as3", role={"id": "r2"}),
+    ]
+    assert role_ends(listed, api=api) == {"r1": ["2027-01-31T00:00:00Z", ""], "r2": [""]}
+    assert role_ends([], api=api) == {}
+
+
+@pytest.mark.parametrize(
+    "document", [{}, [7], [assignment(role=None)], [assignment(removeDate="soon")], [assignment(removeDate=7)]]
+)
+def test_end_dates_that_cannot_all_be_read_are_not_told(document: Any) -> None:
+    assert role_ends(document) is None
+
+
+def test_a_refusal_to_tell_end_dates_is_told() -> None:
+    refusal = {"detailCode": "x", "trackingId": "y", "messages": [{"text": "no"}], "causes": []}
+    with pytest.raises(ForbiddenError):
+        role_ends(refusal, 403)

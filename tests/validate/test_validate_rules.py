@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import pytest
 
 from batch.api.dialects import DIALECTS
 from batch.read.date_forms import date_form
 from batch.validate.prepare import prepare
-from batch.validate.rows import CHANGE_COLUMNS, validate
+from batch.validate.rows import CHANGE_COLUMNS, EXTENDS, validate
 from batch.validate.rules import rules, schema
 from tests.plan.changes import (
     GOOD_ROW,
@@ -31,7 +33,7 @@ LONG = "no identity has 'anna' as " + "this or that or " * 20 + "another"
 
 # rule, API version, cells that break it and nothing else, and a part of the message
 BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
-    ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is unknown: write GRANT or REVOKE"),
+    ("operation_known", "beta", {"operation": "ADD"}, "'ADD' is unknown: write GRANT, REVOKE or EXTEND"),
     ("operation_known", "beta", {"operation": "MODIFY_ACCESS"}, "'MODIFY_ACCESS' is unknown"),
     ("operation_possible", "beta", {"_row_problem": "operation", "operation": "CreateIdentity"}, "access-batch can't"),
     ("operation_fits_item_type", "beta", {"_row_problem": "item_type"}, "the operation is for ROLEs"),
@@ -70,6 +72,16 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("revoke_comment_says_why", "beta", {"operation": "REVOKE", "comment": "N/A"}, "and 'N/A' says nothing: say why"),
     ("start_date_readable", "v2025", {"start_date": "soon"}, "start_date 'soon' is not a date: write 2027-01-31 or"),
     ("remove_date_readable", "beta", {"remove_date": "31.01.2027"}, "remove_date '31.01.2027' is not a date"),
+    ("extend_has_remove_date", "beta", {"operation": "EXTEND"}, "give a remove_date, or the word none"),
+    ("extend_has_remove_date", "beta", {"operation": "extend", "remove_date": " "}, "give a remove_date"),
+    ("extend_removes_remove_date", "beta", {"remove_date": "none"}, "only an EXTEND can have the remove_date 'none'"),
+    ("extend_removes_remove_date", "beta", {**REVOKE, "remove_date": "None"}, "write EXTEND to remove an end date"),
+    (
+        "extend_has_no_start_date",
+        "v2025",
+        {"operation": "EXTEND", "start_date": FUTURE, "remove_date": "2027-02-28"},
+        "clear start_date",
+    ),
     ("start_date_has_zone", "v2025", {"start_date": "2027-01-31T09:00"}, "has a time without a zone: add Z or"),
     ("remove_date_has_zone", "beta", {"remove_date": "2027-01-31 09:00:00"}, "has a time without a zone"),
     (
@@ -251,13 +263,13 @@ def test_all_good_rows_leave_no_rejected_ones() -> None:
 def test_all_bad_rows_leave_no_changes() -> None:
     validated = judged({"item_id": "x"}, {"item_id": "y"})
     assert (validated.changes.height, validated.rejected.height) == (0, 2)
-    assert validated.changes.columns == ["row", *CHANGE_COLUMNS]
+    assert validated.changes.columns == ["row", *CHANGE_COLUMNS, EXTENDS]
 
 
 def test_an_empty_frame_gives_neither_changes_nor_rejected_rows() -> None:
     validated = validate(rows(), dialect=DIALECTS["beta"], now=NOW)
     assert (validated.changes.height, validated.rejected.height) == (0, 0)
-    assert validated.changes.columns == ["row", *CHANGE_COLUMNS]
+    assert validated.changes.columns == ["row", *CHANGE_COLUMNS, EXTENDS]
     assert validated.rejected.columns == ["row", "rule", "message"]
 
 
@@ -276,8 +288,23 @@ def test_without_optional_columns_the_operation_is_a_grant() -> None:
             "metadata": "",
             "account": "",
             "selection": "",
+            "extends": False,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "date"),
+    [
+        ({"operation": "EXTEND", "remove_date": FUTURE}, "2027-01-31T00:00:00Z"),
+        ({"operation": "extend access", "remove_date": " NONE "}, "none"),
+        ({"operation": "Extend", "remove_date": "none", "item_type": "ENTITLEMENT"}, "none"),
+    ],
+)
+def test_an_extend_is_a_grant_with_the_new_end_date_or_the_word_for_none(cells: dict[str, str], date: str) -> None:
+    change = only_change(**cells)
+    wanted: dict[str, Any] = {"operation": "GRANT", "remove_date": date, "extends": True}
+    assert {name: change[name] for name in wanted} == wanted
 
 
 def test_without_id_columns_every_row_is_rejected_for_each_of_them() -> None:
