@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.api.end_dates import EXTEND
 from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.report.summary import describe_heads
 from batch.status.cancel import CancelOutcome
@@ -147,6 +148,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
     yield from describe_heads({found.run: found.head})
     if found.dry_run:
         yield from _preview(found)
+    yield from _describe_dated(found)
     if found.refused:
         yield f"The tenant refused to cancel: {found.refused}"
     if found.unconfirmed:
@@ -161,6 +163,16 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
         yield f"To look again: access-batch cancel {found.run}"
     if found.undo:
         yield f"To revoke the granted access: access-batch submit {shlex.quote(found.undo)}"
+
+
+def _describe_dated(found: CancelSummary) -> Iterator[str]:
+    """That access which only got another end date would be revoked too."""
+    if dated := sum(bool(change.remove_date) for change in found.to_revoke):
+        yield (
+            f"undo.csv has {count(dated, 'revoke')} of access that was granted until a date. If the row said "
+            f"{EXTEND}, the person had the access before: leave that revoke out, and submit an {EXTEND} with the "
+            "earlier date."
+        )
 
 
 def _preview(found: CancelSummary) -> Iterator[str]:

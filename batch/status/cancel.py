@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import IN_PROGRESS, Operation
+from batch.api.end_dates import NO_END
 from batch.api.tenant_outcome import PARTLY_PROVISIONED, TenantOutcome, is_existing, tenant_outcome
 from batch.text import key_of
 
@@ -163,11 +164,14 @@ _OUTCOMES: Final[Mapping[TenantOutcome, CancelOutcome]] = MappingProxyType(
 
 
 def to_revoke(own: RunChanges, outcomes: Sequence[CancelOutcome]) -> tuple[AcceptedChange, ...]:
-    """The granted changes, which `undo.csv` revokes, by identity and item, each once."""
+    """The granted changes, which `undo.csv` revokes, by identity and item, each once.
+
+    What removed an end date gave no access: the person had it before.
+    """
     by_key = {
         (key_of(change.identity), change.item_type, key_of(change.item)): change
         for change, outcome in zip(own.changes, outcomes, strict=True)
-        if outcome is CancelOutcome.GRANTED
+        if outcome is CancelOutcome.GRANTED and change.remove_date != NO_END
     }
     return tuple(by_key[key] for key in sorted(by_key))
 

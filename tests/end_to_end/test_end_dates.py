@@ -223,3 +223,40 @@ def test_a_saved_plan_extends_and_checks_again_before_it_is_applied(
     assert [end(tenant, person) for person in (1, 2, 3)] == [SUMMER, NEVER, AUTUMN]
     assert sum(accepted(tenant).values()) == 2
     assert "extend of ROLE" in ended.err
+
+
+def test_undoing_an_extend_does_not_take_the_access_away_unnoticed(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    hold(tenant, 1, SPRING)
+    hold(tenant, 2, SPRING)
+    path = write_rows(tmp_path / "a.csv", [extend(1, SUMMER), extend(2, "none"), grant(3, 1)])
+    run = submit(program, tenant, path).json["run"]
+    ended = program("cancel", run, "--yes", env=environment(tenant))
+    undo = read_rows(tmp_path / "a.results" / "undo.csv")
+    assert [(row["operation"], row["identity_id"]) for row in undo] == [
+        ("REVOKE", identity(1)),
+        ("REVOKE", identity(3)),
+    ]
+    assert "undo.csv has 1 revoke of access that was granted until a date. If the row said EXTEND, " in (
+        ended.out + ended.err
+    )
+
+
+@pytest.mark.parametrize("date", ["2031-06-30", "none"])
+def test_a_failed_extend_comes_back_as_an_input(program: Program, tmp_path: Path, date: str) -> None:
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1),
+        visibility_delay=0.0,
+        approval_seconds=0.0,
+        provisioning_seconds=0.0,
+        rejected=1.0,
+    )
+    with running_sandbox(settings) as sandbox:
+        hold(sandbox, 1, SPRING)
+        submit(program, sandbox, write_rows(tmp_path / "a.csv", [extend(1, date)]))
+        program("track", "--out", tmp_path / "out", env=environment(sandbox))
+        (failed,) = read_rows(tmp_path / "out" / "failed.csv")
+        again = submit(program, sandbox, tmp_path / "out" / "failed.csv", "--resubmit", "rejected")
+        assert (again.code, again.json["rows"]["submitted"], end(sandbox, 1)) == (0, 1, SPRING)
+    assert (failed["operation"], failed["remove_date"][:10]) == ("EXTEND" if date == "none" else "GRANT", date)

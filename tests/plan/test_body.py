@@ -50,6 +50,13 @@ def test_a_body_has_exactly_the_given_fields() -> None:
     }
 
 
+def test_an_end_date_is_removed_by_a_grant_without_one() -> None:
+    (sent,) = body_of(dataclasses.replace(REQUEST, items=(dataclasses.replace(BARE, remove_date="none"),)))[
+        "requestedItems"
+    ]
+    assert "removeDate" not in sent
+
+
 def test_a_single_identity_is_sent_as_a_list() -> None:
     revoke = dataclasses.replace(REQUEST, operation=Operation.REVOKE, recipients=("p1",))
     assert body_of(revoke)["requestedFor"] == ["p1"]

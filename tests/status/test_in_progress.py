@@ -85,6 +85,19 @@ def test_dates_are_compared_as_instants_however_the_tenant_writes_them() -> None
         )
 
 
+def test_the_word_for_no_end_date_is_the_same_as_a_request_without_one() -> None:
+    removing = change("anna", "r1", remove_date="none")
+    assert verdict(tenant_view([row()]), removing) == (
+        RowClass.ALREADY_SUBMITTED,
+        "requested by Paula Lee since 2026-11-20T10:15:00Z, in progress",
+    )
+    assert verdict(tenant_view(held=[("anna", "ROLE", "r1")]), removing) is None
+    lasting = earlier(State.ACCEPTED, identity="anna", item="r1", remove_date="none")
+    found = verdict(tenant_view(held=[("anna", "ROLE", "r1")]), change("anna", "r1"), lasting)
+    assert found is not None
+    assert found[0] == RowClass.ALREADY_HELD
+
+
 @pytest.mark.parametrize(
     ("shown", "wanted", "reason"),
     [
