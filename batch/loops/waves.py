@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from batch.answers.events import Notice
+from batch.answers.events import Notice, Waiting
 from batch.errors import WaitingError, WrongEndsError
 from batch.loops.track import next_wait
 from batch.plan.waves import (
@@ -40,6 +40,9 @@ SHORT: Final = 60
 
 SHORTEST: Final = 5.0
 """… nor is one of so many seconds: each process starts a little later than the one before."""
+
+TOLD_FROM: Final = 2.0
+"""Seconds of waiting from which on the user is told why."""
 
 MOST_AT_ONCE: Final = 5_000
 """Requests that are opened at a time: their numbers are parameters of each claim."""
@@ -147,7 +150,7 @@ class Waves:
             case Pass(ends=ends):
                 if await self._ask(tuple(one.number for one in progress.planned)):
                     return
-                self._tell(Notice(text=f"The canary has passed: {_described(ends)}."))
+                self._tell(Notice(text=f"The canary has passed: of {_described(ends)}."))
                 await asyncio.to_thread(waves.passed, self._run, self._process, now)
             case Look(until=until):
                 await self._look_again(until, progress)
@@ -174,7 +177,7 @@ class Waves:
         if until is not None:
             left = (until - self._clock.now()).total_seconds()
             self._pause = min(next_wait(self._pause, moved=False, took=0.0), max(0.0, left))
-            await asyncio.sleep(self._pause)
+            await self._sleep(self._pause, "not all of the canary's changes have ended")
         elif progress.canary and not progress.next_canary and not self._follows:
             self._follows = True
             changes = count(progress.canary_ends.changes, "change")
@@ -189,19 +192,24 @@ class Waves:
         if seconds > max(SHORTEST, limit.seconds / SHORT):
             sent = counted_now(progress.claims, limit, now)
             raise WaitingError(
-                f"Run {self._run.id} waits until {until:%Y-%m-%d %H:%M:%S} UTC: {sent:,} of at most "
-                f"{count(limit.changes, 'change')} {period_of(limit)} were sent.",
+                f"Run {self._run.id} waits until {until:%Y-%m-%d %H:%M:%S} UTC: it has sent {sent:,} of at most "
+                f"{count(limit.changes, 'change')} {period_of(limit)}.",
                 next_step="Run the same command again then, or as often as you like, from cron say: it goes on. Until "
                 "then, no other input takes over what waits.",
             )
-        await asyncio.sleep(max(0.0, seconds))
+        await self._sleep(max(0.0, seconds), "the next wave is not due yet")
         self._looked = False
         self._forget_answers()
 
+    async def _sleep(self, seconds: float, reason: str) -> None:
+        if seconds >= TOLD_FROM:
+            self._tell(Waiting(seconds=seconds, reason=reason))
+        await asyncio.sleep(seconds)
+
     def _stopped(self, ends: Ends, *, canary: bool) -> WrongEndsError:
         return WrongEndsError(
-            f"Of the {'canary' if canary else 'wave before'}, {_described(ends)}: more than --tolerate "
-            f"{self._patience.tolerate:g} permits, so nothing more was sent.",
+            f"{'The canary' if canary else 'The wave before'} has ended badly: of {_described(ends)}. --tolerate "
+            f"{self._patience.tolerate:g} does not permit that, so nothing more was sent.",
             next_step=f"`access-batch track {self._run.id} --out tracked` writes who rejected what, and what failed. "
             f"To go on all the same, run the same command with a greater --tolerate; or drop the rest with "
             f"`access-batch discard {self._run.id}`.",
@@ -209,4 +217,4 @@ class Waves:
 
 
 def _described(ends: Ends) -> str:
-    return f"{ends.ended:,} of {count(ends.changes, 'change')} have ended, {ends.wrong:,} of them rejected or failed"
+    return f"{count(ends.changes, 'change')}, {ends.ended:,} ended, {ends.wrong:,} of these rejected or failed"

@@ -77,7 +77,7 @@ def test_a_wave_is_sent_and_the_run_waits_until_a_day_after_it(work: Work) -> No
     claimed = datetime.fromisoformat(rows(work.ledger, "SELECT min(at) FROM event WHERE event = 'claimed'")[0][0])
     assert (datetime.fromisoformat(waves["until"]) - claimed).total_seconds() == pytest.approx(86400.0, abs=0.1)
     assert f"waits until {waves['until'][:10]}" in ended.err
-    assert "3 of at most 3 changes a day were sent" in ended.err
+    assert "it has sent 3 of at most 3 changes a day" in ended.err
     assert ended.json["changes"]["unsent"] == 4
 
 
@@ -149,7 +149,7 @@ def test_a_canary_goes_first_covers_the_items_and_lets_the_rest_follow_once_it_h
     ended = work.submit("--canary", "3", "--canary-for", "60")
     assert ended.code == 0, ended.err
     assert accepted(work.tenant) == once(PAIRS)
-    assert "The canary has passed: 3 of 3 changes have ended, 0 of them rejected or failed." in ended.err
+    assert "The canary has passed: of 3 changes, 3 ended, 0 of these rejected or failed." in ended.err
     first = rows(work.ledger, "SELECT request FROM event WHERE event = 'claimed' ORDER BY number LIMIT 3")
     items = {
         item
@@ -171,7 +171,7 @@ def test_nothing_follows_a_canary_that_was_rejected(rejecting: Work) -> None:
     ended = rejecting.submit("--canary", "1")
     assert ended.code == 4
     assert len(accepted(rejecting.tenant)) == 1
-    assert "Of the canary, 1 of 1 change have ended, 1 of them rejected or failed" in ended.err
+    assert "The canary has ended badly: of 1 change, 1 ended, 1 of these rejected or failed." in ended.err
     assert ended.json["waves"]["canary_open"] is True
     assert rejecting.submit("--canary", "1").code == 4
     assert len(accepted(rejecting.tenant)) == 1
@@ -183,7 +183,7 @@ def test_nothing_follows_a_canary_that_was_rejected(rejecting: Work) -> None:
 def test_no_wave_begins_after_one_that_was_rejected(rejecting: Work) -> None:
     ended = rejecting.submit("--wave", "3/2")
     assert ended.code == 4
-    assert "Of the wave before, 3 of 3 changes have ended, 3 of them rejected or failed" in ended.err
+    assert "The wave before has ended badly: of 3 changes, 3 ended, 3 of these rejected or failed." in ended.err
     assert "--tolerate" in ended.err
     assert accepted(rejecting.tenant) == once(PAIRS[:3])
 

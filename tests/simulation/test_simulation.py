@@ -82,6 +82,15 @@ def test_histories_on_a_real_database_are_as_good(postgresql: str, seed: int) ->
     assert outcome.problems == ()
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("seed", [3, 5])
+def test_waves_on_a_real_database_are_kept_too(postgresql: str, seed: int) -> None:
+    alter(postgresql, *clock_of_database(str(sa.make_url(postgresql).database)))
+    faults = (ENABLED | {"waves"}) - {"restore", "lose_wal"}
+    outcome = live(options_of(seed, faults, team=True), database=postgresql)
+    assert outcome.problems == ()
+
+
 @pytest.mark.parametrize("protection", [*NEEDED, *NEEDED_IN_TEAMS])
 def test_each_protection_is_needed(protection: str) -> None:
     kinds, seeds = {**NEEDED, **NEEDED_IN_TEAMS}[protection]
