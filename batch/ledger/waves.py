@@ -21,7 +21,8 @@ from batch.ledger.moving import divide
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import requests_of
 from batch.model import Part
-from batch.plan.waves import Claim, Limit, Moment, Planned, Progress, blocks, choose_canary, ends_of, fitting
+from batch.plan.wave_requests import blocks, choose_canary, ends_of
+from batch.plan.waves import Claim, Limit, Moment, Planned, Progress, fitting
 from batch.states import IN_DOUBT, Event, State
 
 if TYPE_CHECKING:

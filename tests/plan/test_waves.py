@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.plan.wave_requests import blocks, choose_canary, ends_of
 from batch.plan.waves import (
     Begin,
     Claim,
@@ -25,11 +26,8 @@ from batch.plan.waves import (
     Send,
     Stop,
     Wait,
-    blocks,
-    choose_canary,
     counted_now,
     decide,
-    ends_of,
     fitting,
 )
 from tests.builders import NOW
