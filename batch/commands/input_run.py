@@ -33,6 +33,7 @@ from batch.pipeline import (
     without_unplanned,
 )
 from batch.read import LoadedInputs, read_loaded
+from batch.report.preflight import describe_late
 from batch.report.screen import describe_input, question, taken_from
 from batch.states import IN_DOUBT, UNSENT, State
 from batch.text import count
@@ -162,6 +163,7 @@ class InputRun:
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
                         self._screen.say("Finishing this run first. Run the same command again for --resubmit.")
+                    self._screen.say(*describe_late(strict=self._settings.strict, ignored=self._settings.ignore))
                     if tally.requests.get(State.PLANNED):
                         self._ask(tally)
                     return run

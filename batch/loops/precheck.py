@@ -14,10 +14,10 @@ from batch.answers.events import PrecheckCost
 from batch.api.dialects import INDEX_LAG, PAGE_LIMIT, ItemType
 from batch.loops.approvals import PendingApprovals, together
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
-from batch.status.in_progress import InProgress, TenantView, granted_since, open_rows
+from batch.status.in_progress import EVER, InProgress, TenantView, granted_since, open_rows
 from batch.status.tenant_facts import PersonFacts
 from batch.tenant.holdings import IndexedPerson
-from batch.tenant.paging import open_pages, pages
+from batch.tenant.paging import ListCutError, open_pages, pages
 from batch.tenant.reading import ForbiddenError, RefusedError
 from batch.tenant.status import ListingForbiddenError, Query
 from batch.text import key_of
@@ -44,7 +44,7 @@ STATUS_LIST: Final = "the status list"
 """The lists behind a cached answer about what is in progress."""
 
 MOST_PROVEN: Final = 100
-"""For so many people, we find out whether they may have got irrevocable access anew since the index was made."""
+"""For so many people, we find out whether they may have got irrevocable access by a request after all."""
 
 HELD: Final = "access held and person"
 """Kind of cached answer: what the search index says of an identity, and which of the wanted items it holds."""
@@ -161,7 +161,8 @@ class Precheck:
                 person: [InProgress.from_list(one) for one in entries] for person, entries in progress.items()
             },
             held={person: one.held for person, one in indexed.items() if one.held is not None},
-            granted=granted,
+            granted={person: lately for person, (lately, _) in granted.items()},
+            requested={person: ever for person, (_, ever) in granted.items()},
             indexed=self.indexed,
             people={person: one.facts for person, one in indexed.items()},
             unrevocable={person: one.unrevocable for person, one in indexed.items() if one.unrevocable},
@@ -309,10 +310,10 @@ class Precheck:
         self.indexed = min(self.indexed or at, at)
         return dict(answers_by_person)
 
-    async def _ask_granted(self, people: Sequence[str]) -> dict[str, frozenset[str]]:
-        """The items that people may have got since the index was last brought up to date, by status.in_progress.
+    async def _ask_granted(self, people: Sequence[str]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+        """The items that people may have got since the index was last brought up to date, and ever, by in_progress.
 
-        Those whose list can't be read are left out. Answers are not cached: they must be newer than the index's.
+        Those whose list can't be read in full are left out. The cache has none: they must be newer than the index's.
         """
         if self.closed_list:
             return {}
@@ -320,15 +321,19 @@ class Precheck:
         answers = await together([self._granted(person) for person in people])
         return {person: items for person, items in zip(people, answers, strict=True) if items is not None}
 
-    async def _granted(self, person: str) -> frozenset[str] | None:
+    async def _granted(self, person: str) -> tuple[frozenset[str], frozenset[str]] | None:
         read_page = partial(self._page, Query(requested_for=person))
         try:
-            rows = [row async for page in pages(read_page, subject="status list") for row in page.rows]
-        except ListingForbiddenError:
+            read = [page async for page in pages(read_page, subject="status list")]
+        except (ListingForbiddenError, ListCutError):
+            return None
+        rows = [row for page in read for row in page.rows]
+        if len(rows) < sum(page.read for page in read):
+            # A row that we do not understand may be of any item.
             return None
         indexed = self.indexed or self._clock.now()
         offset = await self._listing.clock_offset()
-        return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG)
+        return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG), granted_since(rows, EVER)
 
     async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
         async with self._slots:
@@ -339,7 +344,7 @@ class Precheck:
 def _worth_proving(revokes: Mapping[str, Collection[Item]], indexed: Mapping[str, IndexedPerson]) -> list[str]:
     """The people who, by the index, hold a role or access profile that is to be revoked and that no request can revoke.
 
-    Nobody if they are too many: to prove that they have got nothing since takes a call for each.
+    Nobody if they are too many: to prove that no request has given it to them takes a call for each.
     """
     found = [
         person

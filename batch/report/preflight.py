@@ -11,7 +11,7 @@ from batch.text import count
 from batch.validate.tenant_rules import TENANT_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from batch.api.dialects import Dialect
     from batch.status.findings import Warned
@@ -31,6 +31,14 @@ def describe_warnings(warned: Sequence[Warned]) -> Iterator[str]:
             f"{rule.problem.replace('{}', 'item')} ({one.rule}). {remedy[0].upper()}{remedy[1:]}; `--strict` rejects "
             f"{it}, `--ignore {one.rule}` silences this."
         )
+
+
+def describe_late(*, strict: bool, ignored: Collection[str]) -> Iterator[str]:
+    """That options which choose what is planned come too late for a run that continues; nothing without them."""
+    given = [*(["--strict"] if strict else []), *(["--ignore"] if ignored else [])]
+    if given:
+        count_only = "counts only" if len(given) == 1 else "count only"
+        yield f"This run is sent as it was planned: {_listed(given)} {count_only} when changes are planned."
 
 
 def warnings_as_json(warned: Sequence[Warned]) -> list[dict[str, Any]]:

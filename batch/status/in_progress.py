@@ -6,6 +6,7 @@ The tenant's answers can only set changes aside: a change that they don't mentio
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,6 @@ from batch.text import key_of, moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from batch.api.status_row import StatusRow
     from batch.status.tenant_facts import PersonFacts
@@ -99,7 +99,8 @@ class TenantView:
         in_progress: What is in progress, by identity; a missing identity was not asked about.
         held: The wanted items that an identity holds; a missing identity is not in the index or was not asked about.
         granted: By identity, from `granted_since`, the items that it may have got since the index was brought up to
-            date; a missing identity was not asked about.
+            date; a missing identity was not asked about, or its list could not be read in full.
+        requested: The same for those that it may ever have got by a request.
         indexed: When the oldest answer of `held` was given; None if there is none.
         people: What the tenant says of each identity; of one that it does not show, that it is not listed.
         unrevocable: The held items of each identity that no request can revoke, as far as the index shows.
@@ -111,6 +112,7 @@ class TenantView:
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     granted: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
+    requested: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
     indexed: datetime | None = None
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
@@ -143,6 +145,9 @@ def open_rows(rows: Iterable[StatusRow], approvals: Iterable[StatusRow] = ()) ->
         for one, row in found
     ]
 
+
+EVER: Final = datetime.min.replace(tzinfo=UTC)
+"""In place of the time since when something was granted."""
 
 ANY_ITEM: Final = ""
 """In place of an item's id: it may be any item."""
@@ -261,7 +266,7 @@ def not_shown(changes: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantVie
     revoke is harmless, a missing one is not. Arguments as for `tenant_verdicts`.
     """
     people = {person: (frozenset(items), tenant_view.granted.get(person)) for person, items in tenant_view.held.items()}
-    by_ledger = _granted_by_ledger(known, tenant_view.indexed)
+    by_ledger = _granted_by_ledger(known, tenant_view.indexed and tenant_view.indexed - INDEX_LAG)
     found = []
     for key in changes.select(KEY).rows():
         person, item_type, item, _ = key
@@ -275,26 +280,26 @@ def not_shown(changes: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantVie
 def irrevocable(known: pl.DataFrame, tenant_view: TenantView) -> tuple[dict[str, list[Item]], dict[str, list[Item]]]:
     """The held items that certainly no request can revoke, and those that probably none can, by identity.
 
-    A role or access profile counts as certain unless it may have been granted since the index was made. An entitlement
-    that is not `standalone` may come with an access profile that was requested, of which the documents say nothing.
+    A role or access profile counts as certain unless a request may ever have granted it: by the identity's own list,
+    read in full, or by the ledger. An entitlement that is not `standalone` may come with an access profile that was
+    requested, of which the documents say nothing.
     """
-    by_ledger = {key[:3] for key in _granted_by_ledger(known, tenant_view.indexed)}
+    by_ledger = _granted_by_ledger(known, EVER)
     certain: dict[str, list[Item]] = {}
     probable: dict[str, list[Item]] = {}
     for person, items in tenant_view.unrevocable.items():
-        granted = tenant_view.granted.get(person, (ANY_ITEM,))
+        requested = tenant_view.requested.get(person, (ANY_ITEM,))
         for item in sorted(items):
-            lately = ANY_ITEM in granted or key_of(item[1]) in granted or (person, *item) in by_ledger
-            doubtful = lately or item[0] == ItemType.ENTITLEMENT
+            granted = ANY_ITEM in requested or key_of(item[1]) in requested or (person, *item) in by_ledger
+            doubtful = granted or item[0] == ItemType.ENTITLEMENT
             (probable if doubtful else certain).setdefault(person, []).append(item)
     return certain, probable
 
 
-def _granted_by_ledger(known: pl.DataFrame, indexed: datetime | None) -> frozenset[tuple[str, ...]]:
-    """The accesses that the ledger knows as granted, at a time that the index may not show yet."""
-    if indexed is None:
+def _granted_by_ledger(known: pl.DataFrame, since: datetime | None) -> frozenset[tuple[str, ...]]:
+    """The accesses that the ledger knows as granted at some time or later; every access if that time is not known."""
+    if since is None:
         return frozenset(known.select(ACCESS).rows())
-    since = indexed - INDEX_LAG
     grants = known.filter(
         (pl.col("operation") == Operation.GRANT.value) & ~pl.col("state").is_in([state.value for state in VOID])
     ).select(*ACCESS, "at", "tenant_since", "tenant_state", "tenant_comment", "start_date")

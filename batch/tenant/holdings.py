@@ -5,6 +5,7 @@ Source: the operation `searchPost` of the vendor's OpenAPI documents, with `iden
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -208,7 +209,7 @@ def _access(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> dict[It
         None if its list is missing, cut short or can't be read in full.
     """
     access, total = document.get(ACCESS_FIELD), document.get(ACCESS_COUNT_FIELD)
-    if not isinstance(access, list) or (isinstance(total, int) and total > len(access)):
+    if not isinstance(access, list) or not _is_whole(access, total):
         return None
     found: dict[Item, bool | None] = {}
     for one in access:
@@ -220,6 +221,13 @@ def _access(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> dict[It
             # Held in several ways: one that can be revoked is enough.
             found[key] = revocable if found.get(key, revocable) == revocable else _either(revocable, found[key])
     return found
+
+
+def _is_whole(access: Sequence[Any], total: Any) -> bool:
+    """Whether the count, if there is one, can be read and promises no more than the list has."""
+    if isinstance(total, str) and re.fullmatch("[0-9]{1,9}", total):
+        total = int(total)
+    return total is None or (isinstance(total, int) and not isinstance(total, bool) and 0 <= total <= len(access))
 
 
 def _either(*flags: bool | None) -> bool | None:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 MOST_ROWS: Final = 1_000_000
 """Most rows of one list: a longer one is taken to be endless."""
 
+
+class ListCutError(TenantLostError):
+    """A list lacks rows that its own count promises, or shows the same page again and again."""
+
+
 Row = TypeVar("Row", covariant=True)  # noqa: PLC0105 - rows of any type
 
 
@@ -76,7 +81,7 @@ async def pages(
         first: The first page, if it was read already.
 
     Raises:
-        TenantLostError: The list ended before its count of rows was reached, or it does not end.
+        ListCutError: The list ended before its count of rows was reached, or it does not end.
     """
     page = first or await read_page(0)
     total, read = page.total, page.read
@@ -85,10 +90,10 @@ async def pages(
         rows, page = page.rows, await read_page(read)
         read += page.read
         if read > MOST_ROWS or (rows and rows == page.rows):
-            raise lost(subject, f"does not end: it still goes on after {read} rows")
+            raise lost(subject, f"does not end: it still goes on after {read} rows", ListCutError)
         yield page
     if total is not None and read < total:
-        raise lost(subject, f"ended after {read} of {total} rows")
+        raise lost(subject, f"ended after {read} of {total} rows", ListCutError)
 
 
 async def open_pages(read_page: Callable[[int], Awaitable[Page[Row]]], first: Page[Row]) -> AsyncIterator[Page[Row]]:
@@ -106,6 +111,8 @@ async def open_pages(read_page: Callable[[int], Awaitable[Page[Row]]], first: Pa
         TenantLostError: The list can't be read.
     """
     if not first.more:
+        if first.read < (first.total or 0):
+            raise RefusedError(f"its list ends after {first.read} of {first.total} rows")
         yield first
         return
     if first.total is None or not first.read:
@@ -116,7 +123,7 @@ async def open_pages(read_page: Callable[[int], Awaitable[Page[Row]]], first: Pa
             raise RefusedError(f"it goes on after {first.total} rows, which it says are all")
         yield await read_page(0)
         return
-    covered_from = first.total
+    covered_from, before = first.total, first.rows[:0]
     for offset in range((first.total - 1) // step * step, -1, -step):
         page = await read_page(offset)
         ends = min(covered_from, covered_from if page.total is None else page.total)
@@ -125,7 +132,9 @@ async def open_pages(read_page: Callable[[int], Awaitable[Page[Row]]], first: Pa
             continue
         if offset + page.read < ends:
             raise RefusedError(f"its list ends after {offset + page.read} of {ends} rows")
-        covered_from = offset
+        if page.rows and page.rows == before:
+            raise RefusedError("two of its pages have the same rows")
+        covered_from, before = offset, page.rows
         yield page
 
 
@@ -143,9 +152,9 @@ def require_the_apis(answer: Answer, subject: str) -> None:
         )
 
 
-def lost(subject: str, why: str) -> TenantLostError:
+def lost(subject: str, why: str, kind: type[TenantLostError] = TenantLostError) -> TenantLostError:
     """The error for a list that can't be read in full."""
-    return TenantLostError(
+    return kind(
         f"The tenant's {subject} {why}.",
         next_step="The ledger stays as it is. Run the same command again later.",
     )

@@ -91,6 +91,24 @@ def test_an_input_written_otherwise_continues_its_run(program: Program, tenant: 
     assert f"Continuing run {first}" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--strict",), "--strict counts only when changes are planned."),
+        (("--strict", "--ignore", "item_disabled"), "--strict and --ignore count only when changes are planned."),
+    ],
+)
+def test_options_that_choose_what_is_planned_are_said_to_come_too_late_for_a_run_that_continues(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, given: tuple[str, ...], said: str
+) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS[:5])
+    wrong = {**environment(tenant), "SAIL_CLIENT_SECRET": "wrong"}
+    program("submit", path, "--yes", "--check-tenant", "never", env=wrong)
+    ended = program("submit", path, "--yes", *given, env=environment(tenant))
+    assert ended.err.count(f"This run is sent as it was planned: {said}") == 1
+    assert ended.code == 0
+
+
 def test_a_run_of_an_older_version_is_continued_by_its_inputs_bytes(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:

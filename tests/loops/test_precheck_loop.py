@@ -333,6 +333,32 @@ def test_a_list_that_ends_early_is_refused() -> None:
         asyncio.run(program())
 
 
+@pytest.mark.parametrize("total", [600, 900])
+def test_a_list_that_repeats_its_pages_or_promises_more_is_refused(total: int) -> None:
+    rows = tuple(row(person, "r1") for person in persons(250))
+
+    async def page_at(offset: int) -> Page:
+        if total == 600:
+            return Page(rows=rows, read=250, total=total, more=offset < 500)
+        return Page(rows=rows[: max(0, 600 - offset)], read=min(250, max(0, 600 - offset)), total=total, more=False)
+
+    async def program() -> list[Page]:
+        first = Page(rows=rows, read=250, total=total, more=True)
+        return [page async for page in open_pages(page_at, first)]
+
+    with pytest.raises(RefusedError, match="same rows" if total == 600 else "ends after"):
+        asyncio.run(program())
+
+
+def test_an_empty_list_that_counts_rows_is_refused() -> None:
+    async def program() -> list[Page]:
+        first: Page = Page(rows=(), read=0, total=5, more=False)
+        return [page async for page in open_pages(lambda _offset: asyncio.sleep(0, first), first)]
+
+    with pytest.raises(RefusedError, match="ends after 0 of 5 rows"):
+        asyncio.run(program())
+
+
 def test_ids_that_the_tenant_spells_otherwise_are_found_and_its_own_user_is_nobody_else() -> None:
     tenant = FakeTenant(rows=[row("a-B", "r1")], access={})
     said = ask(precheck(tenant), ["AB", "cd"], holders=[])
@@ -354,6 +380,28 @@ def test_only_the_lists_of_people_who_do_not_hold_what_they_shall_lose_are_read_
     assert found.granted == {"b": frozenset(), "c": frozenset({"r1"})}
     assert found.indexed == NOW
     assert tenant.calls["history"] == 2
+
+
+def test_a_grant_of_long_ago_speaks_against_that_no_request_gave_the_access() -> None:
+    long_ago = replace(row("a", "r1", state="REQUEST_COMPLETED"), created=NOW - timedelta(days=900), since=None)
+    rejected = replace(row("b", "r1", state="REJECTED"), created=NOW - timedelta(days=900))
+    access: dict[str, set[Item]] = {one: {R1} for one in ("a", "b")}
+    found = asked_to_revoke(FakeTenant(access=access, unrevocable=access, finished=[long_ago, rejected]), "a", "b")
+    assert found.granted == {"a": frozenset(), "b": frozenset()}
+    assert found.requested == {"a": frozenset({"r1"}), "b": frozenset()}
+
+
+@pytest.mark.parametrize("read", [1, 2])
+def test_a_list_of_a_person_that_was_not_read_in_full_proves_nothing(read: int) -> None:
+    class Cut(FakeTenant):
+        async def page(self, query: Query, offset: int) -> Page:
+            page = await super().page(query, offset)
+            return replace(page, read=read, total=2) if query.requested_for and not query.executing else page
+
+    access: dict[str, set[Item]] = {"a": {R1}}
+    tenant = Cut(access=access, unrevocable=access, finished=[row("a", "r2", state="REQUEST_COMPLETED")])
+    found = asked_to_revoke(tenant, "a")
+    assert (found.granted, found.requested) == ({}, {})
 
 
 def test_late_grants_are_unknown_if_the_lists_are_forbidden() -> None:

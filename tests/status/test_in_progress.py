@@ -21,6 +21,7 @@ from batch.status.in_progress import (
     TenantView,
     count_unclear,
     granted_since,
+    irrevocable,
     not_held,
     open_rows,
     tenant_verdicts,
@@ -314,6 +315,20 @@ def test_every_change_gets_at_most_one_verdict_and_only_if_the_tenant_shows_its_
     assert {(person, item) for person, item, _ in rows} & set(fresh.select("identity_id", "item_id").rows()) <= {
         (person, item) for person, _, item, _ in found.select(KEY).rows()
     }
+
+
+def test_only_what_no_request_can_ever_have_granted_is_certain_to_be_irrevocable() -> None:
+    role, entitlement = ("ROLE", "r1"), ("ENTITLEMENT", "e1")
+    nothing = pl.DataFrame(schema=KNOWN_SCHEMA)
+
+    def judged(requested: dict[str, frozenset[str]], known: pl.DataFrame = nothing) -> tuple[Any, Any]:
+        return irrevocable(known, TenantView(unrevocable={"anna": [role, entitlement]}, requested=requested))
+
+    assert judged({"anna": frozenset({"r2"})}) == ({"anna": [role]}, {"anna": [entitlement]})
+    neither: tuple[Any, Any] = ({}, {"anna": [entitlement, role]})
+    assert judged({}) == neither, "her list was not read in full"
+    assert judged({"anna": frozenset({"r1"})}) == neither
+    assert judged({"anna": frozenset({""})}) == neither, "a request for some item"
 
 
 INDEXED = datetime(2026, 11, 26, 12, tzinfo=UTC)

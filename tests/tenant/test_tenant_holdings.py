@@ -126,6 +126,21 @@ def test_access_is_only_irrevocable_if_it_is_in_every_way_that_it_is_held(
     assert found["a"].unrevocable == unrevocable
 
 
+@pytest.mark.parametrize(
+    ("total", "whole"),
+    [
+        *((total, True) for total in (1, "1", 0, None)),
+        *((total, False) for total in (2, "2", "many", -1, True, "1 ", "", "9" * 5000)),
+        ([], False),
+    ],
+)
+def test_a_count_that_promises_more_or_that_nobody_can_read_makes_the_access_unknown(
+    total: Any, *, whole: bool
+) -> None:
+    found, _ = found_people([{"id": "a", "access": [{"id": "r1", "type": "ROLE"}], "accessCount": total}], "a")
+    assert found["a"].held == (frozenset({ROLE}) if whole else None)
+
+
 def test_what_the_index_does_not_say_of_a_person_stays_unknown() -> None:
     found, _ = found_people([{"id": "a"}, {"id": "b", "inactive": "no", "protected": 0, "attributes": []}], "a", "b")
     unknown = IndexedPerson(held=None, facts=PersonFacts(listed=True))
