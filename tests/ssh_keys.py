@@ -31,3 +31,17 @@ def allow(folder: Path, keys: Mapping[str, Path], *, options: str = "") -> Path:
     path.write_text("".join(f"{line}\n" for line in lines))
     path.chmod(0o644)
     return path
+
+
+def certify(key: Path, authority: Path, principal: str) -> Path:
+    """A copy of a key with a certificate by an authority, for a principal."""
+    copy = key.with_name(f"{key.name}-certified")
+    copy.write_bytes(key.read_bytes())
+    copy.chmod(0o600)
+    copy.with_suffix(".pub").write_bytes(key.with_suffix(".pub").read_bytes())
+    program = shutil.which("ssh-keygen") or ""
+    subprocess.run(
+        [program, "-q", "-s", str(authority), "-I", principal, "-n", principal, str(copy.with_suffix(".pub"))],
+        check=True,
+    )
+    return copy.with_name(f"{copy.name}-cert.pub")

@@ -44,8 +44,34 @@ def assignment_selection(assignment: str) -> str:
 
 
 def selected_fields(selection: str) -> dict[str, Any]:
-    """The fields that a body's item has for a selection; none without one."""
-    return dict(json.loads(selection)) if selection else {}
+    """The fields that a body's item has for a selection; none without one. No others can be among them."""
+    fields = json.loads(selection) if selection else {}
+    return {name: fields[name] for name in (ACCOUNT_SELECTION, NATIVE_IDENTITY, ASSIGNMENT_ID) if name in fields}
+
+
+def is_selection(text: str, *, grants: bool) -> bool:
+    """Whether a text is a selection as this module writes it: nothing else may get into a body with it.
+
+    Args:
+        text: A text from outside, such as a saved plan.
+        grants: Whether it is for a grant.
+    """
+    try:
+        fields = json.loads(text)
+        if grants:
+            accounts = [
+                (source["sourceId"], one.get(_UUID, ""), one[NATIVE_IDENTITY])
+                for source in fields[ACCOUNT_SELECTION]
+                for one in source["accounts"]
+            ]
+            texts = [part for account in accounts for part in account]
+            written = grant_selection(accounts)
+        else:
+            ((name, value),) = fields.items()
+            texts, written = [value], _text({name: value}) if name in {NATIVE_IDENTITY, ASSIGNMENT_ID} else ""
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+    return text == written and bool(texts) and all(isinstance(one, str) and one for one in texts if one != "")
 
 
 def chosen_account(selection: str) -> tuple[str | None, str | None]:

@@ -162,7 +162,7 @@ def _only_plan(inputs: list[str], settings: Settings, call: Call) -> NoReturn:
     show(summary.as_json() if call.json else describe_preview(summary, detail=False, warnings=call.quiet))
     named = shlex.join(map(shown, inputs))
     raise SettingsError(
-        "Only saved plans are sent here: the config file has require_plan.",
+        "Only saved plans are sent here: the config file has require_plan or approvals_required.",
         next_step=f"Nothing was sent. Save the plan: access-batch plan {named} --save FILE",
     )
 

@@ -14,7 +14,7 @@ from batch.settings import GuardSettings
 from batch.tenant.address import tenant_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import polars as pl
 
@@ -71,16 +71,22 @@ def require_within_limits(
     return counted
 
 
-def with_guards(settings: Settings) -> Settings:
+def with_guards(settings: Settings, addresses: Collection[str] = ()) -> Settings:
     """The settings with the guards of every profile of the tenant: leaving out --profile does not leave out guards.
+
+    Args:
+        settings: All settings.
+        addresses: More addresses of the tenant, as the ledger knows them.
 
     Raises:
         SettingsError: The tenant, or a guard of one of its profiles, can't be read.
     """
+    if settings.approvals_required:
+        settings = settings.model_copy(update={"require_plan": True})
     tenant = None if settings.sandbox else find_tenant(settings)
     if tenant is None:
         return settings
-    for name, table in profiles_of(settings, tenant):
+    for name, table in profiles_of(settings, {tenant.origin, *addresses}):
         entries = {key: value for key, value in table.items() if key in GuardSettings.model_fields}
         try:
             other = GuardSettings(**entries)
@@ -91,6 +97,9 @@ def with_guards(settings: Settings) -> Settings:
                 next_step=f"Nothing was sent. Correct it in {settings.sources.config_file}.",
             ) from None
         settings = settings.model_copy(update=settings.with_guards_of(other, given=settings.sources.flags))
+        settings = settings.model_copy(
+            update={"require_plan": settings.require_plan or settings.approvals_required > 0}
+        )
     return settings
 
 

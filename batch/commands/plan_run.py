@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.api.accounts import chosen_account
 from batch.commands.asked_again import describe_moved
 from batch.commands.input_run import InputRun
 from batch.commands.plan_signatures import require_signatures
+from batch.commands.plan_table import table_of
 from batch.dedupe.overlap import KEY
 from batch.errors import PlanRefusedError
-from batch.model import IdentityBy
+from batch.model import IdentityBy, RowClass
 from batch.names.known import kept_kind
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.pipeline import places, plan_fresh
 from batch.plan.check import check_plan
 from batch.plan.saved import describe_saved
-from batch.read import METADATA_PREFIX, Column, Table
 from batch.report.plan_rows import operation_said
 from batch.report.screen import duration
+from batch.states import IN_DOUBT, UNSENT
 from batch.text import count
-from batch.validate.prepare import ACCOUNT_COLUMNS
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS, Validated, validate
 
 if TYPE_CHECKING:
@@ -58,10 +56,10 @@ class PlanRun(InputRun):
     is_kept = True
 
     def __init__(self, saved: SavedPlan, title: str, settings: Settings, **rest: Any) -> None:
-        super().__init__(_table(saved), settings, **rest)
+        super().__init__(table_of(saved), settings, **rest)
         self._saved = saved
         self._title = title
-        self._is_first = False
+        self._is_first = self._waits = False
 
     def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
         """See InputRun.
@@ -72,16 +70,19 @@ class PlanRun(InputRun):
         """
         self._require_same_place(ledger)
         begun = self._run(ledger)
+        states = ledger.runs.tally(begun).requests if begun else {}
+        self._waits = any(states.get(state) for state in (*UNSENT, *IN_DOUBT))
         # A key that expires while the plan is carried out was valid when it began.
-        require_signatures(
-            self._saved, self._title, self._settings, at=begun.started_at if begun else self._runtime.now()
-        )
-        self._is_first = begun is None
+        self._require_signatures(begun.started_at if begun else self._runtime.now())
         if begun is None:
             self._require_young()
+        self._is_first = True
         run = super().planned(ledger, sessions, check)
         self._is_first = False
         return run
+
+    def _require_signatures(self, at: datetime) -> None:
+        require_signatures(self._saved, self._title, self._settings, at=at)
 
     def _require_same_place(self, ledger: Ledger) -> None:
         about = self._saved.circumstances
@@ -109,8 +110,8 @@ class PlanRun(InputRun):
             )
         if age < -_CLOCKS_APART:
             raise PlanRefusedError(
-                f"{self._title} was made at {planned_at:%Y-%m-%d %H:%M} UTC, which is still to come by the clock of "
-                "this machine.",
+                f"{self._title} was made at {planned_at:%Y-%m-%d %H:%M} UTC, and by the clock of this machine it is "
+                f"{self._runtime.now():%Y-%m-%d %H:%M} UTC.",
                 next_step="Nothing was sent. Set the clock of the machine that is wrong.",
             )
 
@@ -132,7 +133,11 @@ class PlanRun(InputRun):
     def _packed(self, classified: Classified) -> Plan:
         """The plan's own requests if all of it is to be sent; otherwise what is left of it, packed anew."""
         fresh = classified.changes.filter("fresh")
-        if self._is_first:
+        if self._is_first and not self._waits and fresh.height:
+            # A run that is over, or was discarded, begins anew.
+            self._require_young()
+            self._require_signatures(self._runtime.now())
+        if self._is_first and (fresh.height or not self._waits):
             self._report_moved(classified)
         if fresh.height < self._saved.changes.height:
             return plan_fresh(classified, self._settings.dialect, self._settings.effort)
@@ -147,7 +152,8 @@ class PlanRun(InputRun):
             PlanRefusedError: Some are, and nothing or all is to be sent.
         """
         rejected = classified.rejected.select("row", reason="message").with_columns(pl.lit("rejected").alias("class"))
-        aside = classified.changes.filter(~pl.col("fresh")).select("row", "reason", "class")
+        is_own = pl.col("class") == RowClass.SUBMITTED.value
+        aside = classified.changes.filter(~pl.col("fresh") & ~is_own).select("row", "reason", "class")
         moved = pl.concat([aside, rejected], how="diagonal_relaxed").sort("row")
         if moved.is_empty():
             return
@@ -158,7 +164,7 @@ class PlanRun(InputRun):
         if self._settings.all_or_nothing:
             raise PlanRefusedError(
                 f"{not_sent} sent any more, and --all-or-nothing is given.",
-                next_step="Nothing was sent. Plan the input again, or leave out --all-or-nothing to send the rest.",
+                next_step="Nothing more was sent. Plan the input again, or leave out --all-or-nothing for the rest.",
             )
 
     def describe(self, classified: Classified) -> None:  # noqa: ARG002 - what was left out is named before
@@ -177,39 +183,3 @@ class PlanRun(InputRun):
             (kept_kind(kind, IdentityBy.NAME), name): NameMeaning(outcome=NameOutcome.FOUND, id=id_)
             for kind, name, id_ in alone.rows()
         }
-
-
-def _table(saved: SavedPlan) -> Table:
-    """The changes as rows of an input: with their own metadata, dates and comments, and ids only."""
-    changes = saved.changes.with_columns(operation_said())
-    rows = changes.select(
-        pl.col("file").alias("_file"),
-        pl.col("line").alias("_line"),
-        *(pl.when(pl.col(name) != "").then(name).alias(name) for name in _COLUMNS),
-    ).hstack(_metadata(changes))
-    if (changes.get_column("selection") != "").any():
-        # Whoever submits a row of a result file again means the same account.
-        chosen = [chosen_account(one) for one in changes.get_column("selection")]
-        rows = rows.hstack(pl.DataFrame(chosen, schema=dict.fromkeys(ACCOUNT_COLUMNS, pl.String), orient="row"))
-    columns = tuple(Column(name=name, header=name) for name in rows.columns[2:])
-    return Table(
-        rows=rows,
-        originals=rows,
-        rejected=pl.DataFrame(schema=dict.fromkeys(_REJECTED, pl.String) | {"_line": pl.Int64}),
-        columns=columns,
-        notices=(),
-        digest="",
-    )
-
-
-_REJECTED: Final = ("_file", "_line", "_rule", "_message", "_raw")
-
-
-def _metadata(changes: pl.DataFrame) -> pl.DataFrame:
-    """The members of the changes' metadata, each in a column of its own."""
-    read = [json.loads(one) if one else {} for one in changes.get_column("metadata")]
-    keys = dict.fromkeys(key for members in read for key in members)
-    return pl.DataFrame(
-        {f"{METADATA_PREFIX}{key}": [members.get(key) for members in read] for key in keys},
-        schema={f"{METADATA_PREFIX}{key}": pl.String for key in keys},
-    )

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from batch.commands.screen import Consent
-from batch.credentials.ssh_signatures import sign, signers_of
+from batch.credentials.ssh_signatures import key_of_signature, sign, signers_of
 from batch.errors import DeclinedError, PlanRefusedError, SettingsError
 from batch.plan.saved import APPROVER, DATE, PLANNER, PlanSignature, signed_text
 from batch.tenant.address import tenant_names
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from batch.commands.screen import Screen
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 _ROLES: Final = {PLANNER: "planned", APPROVER: "approved"}
 
 
-def approve(plan: SavedPlan, name: str, settings: Settings, screen: Screen, *, now: datetime) -> tuple[SavedPlan, str]:
+def approve(
+    plan: SavedPlan,
+    name: str,
+    settings: Settings,
+    screen: Screen,
+    *,
+    reread: Callable[[], SavedPlan],
+    now: datetime,
+) -> tuple[SavedPlan, str, int]:
     """Add a second person's signature to a plan, after asking for the tenant's name.
 
     Args:
@@ -35,10 +43,11 @@ def approve(plan: SavedPlan, name: str, settings: Settings, screen: Screen, *, n
         name: The file, as it was given.
         settings: The key, and whose key is whose.
         screen: For the question.
+        reread: Reads the file again.
         now: When.
 
     Returns:
-        The plan with one more signature, and who has made it.
+        The plan with one more signature, who has made it, and how many approvals there are.
 
     Raises:
         PlanRefusedError: It is not signed by its planner, or this person has planned or approved it.
@@ -70,10 +79,17 @@ def approve(plan: SavedPlan, name: str, settings: Settings, screen: Screen, *, n
         screen.ask(f"Approve {count(plan.changes.height, 'change')} for {about.tenant}?", consent)
     except DeclinedError:
         raise DeclinedError("Nothing was signed.", next_step="The same command asks again.") from None
-    at = now.astimezone(UTC).strftime(DATE)
-    signed = plan.signed(signature_of(plan, APPROVER, settings.signing_key, at))
+    signature = signature_of(plan, APPROVER, settings.signing_key, now.astimezone(UTC).strftime(DATE))
+    # Somebody else may have signed it while this question was open.
+    latest = reread()
+    if latest.digest != plan.digest:
+        raise PlanRefusedError(
+            f"{name} was replaced by another plan while you looked at it.",
+            next_step=f"Nothing was signed. Look at the new one: access-batch approve {name}",
+        )
+    signed = latest.signed(signature)
     approvers = _approvers(signed, settings, now)
-    return signed, ", ".join(sorted(approvers[-1]))
+    return signed, ", ".join(sorted(approvers[-1])), len(approvers)
 
 
 def require_signatures(plan: SavedPlan, name: str, settings: Settings, *, at: datetime) -> None:
@@ -128,7 +144,8 @@ def _require_planner(plan: SavedPlan, settings: Settings, at: datetime) -> None:
     if not _planners(plan, settings, at):
         raise PlanRefusedError(
             "The plan is not signed by its planner, with a key of the file of allowed signers.",
-            next_step="Nothing was sent. Plan the input again with --signing-key, and have the new plan approved.",
+            next_step="Nothing was sent. Plan the input again, and have the new plan approved: access-batch plan INPUT "
+            "--signing-key KEY --save FILE",
         )
 
 
@@ -147,6 +164,7 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
     """
     assert settings.allowed_signers is not None  # noqa: S101 - its callers have looked
     seen = _planners(plan, settings, at)
+    keys = {key_of_signature(one.signature) for one in plan.signatures if one.role == PLANNER}
     approvers = []
     for one, who in signers(plan, settings.allowed_signers, at):
         if one.role != APPROVER:
@@ -157,13 +175,15 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
                 next_step="Nothing was sent or signed. The key may be missing in the file of allowed signers, or have "
                 "expired there.",
             )
-        if who & seen:
+        key = key_of_signature(one.signature)
+        if who & seen or key in keys:
             raise PlanRefusedError(
-                f"{', '.join(sorted(who & seen))} has planned or approved it already; an approval needs another "
-                "person.",
+                f"{', '.join(sorted(who & seen or who))} has planned or approved it already, or somebody with the same "
+                "key has; an approval needs another person.",
                 next_step="Nothing was sent or signed. Ask somebody else: access-batch approve PLAN",
             )
         seen |= who
+        keys.add(key)
         approvers.append(who)
     return approvers
 

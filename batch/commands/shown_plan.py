@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from batch.api.dialects import dialect_named
 from batch.commands.plan_signatures import approve, describe_signatures
+from batch.commands.plan_table import require_sound
 from batch.commands.saved_plans import write
 from batch.commands.session import SANDBOX
 from batch.commands.sources import read_saved
@@ -78,6 +82,8 @@ def shown_plan(name: str, settings: Settings, runtime: Runtime) -> ShownPlan:
         PlanRefusedError: It was changed.
     """
     plan = read_saved(name)
+    about = plan.circumstances
+    require_sound(plan, name, dialect_named(about.api), datetime.fromisoformat(about.planned_at))
     try:
         view = _view(plan)
     except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError):
@@ -112,7 +118,11 @@ def approved(name: str, settings: Settings, screen: Screen, runtime: Runtime) ->
     """
     found = shown_plan(name, settings, runtime)
     screen.say(*found.describe())
-    signed, who = approve(found.plan, name, settings, screen, now=runtime.now())
-    write(signed, Path(name))
+    signed, who, given = approve(found.plan, name, settings, screen, reread=lambda: read_saved(name), now=runtime.now())
+    # A link stays one.
+    write(signed, Path(os.path.realpath(name)))
+    if given < settings.approvals_required:
+        so_far = f"{given} of {settings.approvals_required} approvals"
+        return [f"Approved by {who}: {so_far}. Another person approves it: access-batch approve {shlex.quote(name)}"]
     there = " --sandbox" if found.plan.circumstances.address == SANDBOX else ""
     return [f"Approved by {who}. It can be submitted now: access-batch submit {shlex.quote(name)}{there}"]

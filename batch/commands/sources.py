@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch.api.tenant_outcome import TenantOutcome
+from batch.commands.guards import with_guards
 from batch.commands.input_run import InputRun
 from batch.commands.loading import load
 from batch.commands.plan_run import PlanRun
-from batch.errors import InputFileError, PlanRefusedError, UsageError
+from batch.commands.plan_table import require_sound
+from batch.errors import InputFileError, PlanRefusedError, SettingsError, UsageError
 from batch.files import read_whole
 from batch.model import Effort
 from batch.plan.saved import from_bytes, is_saved_plan
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Consent, Screen
+    from batch.ledger.store import Ledger
     from batch.plan.saved import SavedPlan
     from batch.read import LoadedInputs
     from batch.settings import Settings
@@ -51,6 +55,21 @@ class Source:
     settings: Settings
     loaded: LoadedInputs | None = None
     saved: SavedPlan | None = None
+
+    def guarded(self, ledger: Ledger, tenant: str) -> Source:
+        """The same with the guards of all profiles of the tenant: the ledger knows its other addresses.
+
+        Raises:
+            SettingsError: Only saved plans are sent to it, and this is none: the file was replaced since a first look,
+                or the tenant has another address than in the profile that demands it.
+        """
+        settings = with_guards(self.settings, ledger.tenants.addresses(tenant))
+        if settings.require_plan and self.saved is None:
+            raise SettingsError(
+                "Only saved plans are sent to this tenant: the config file has require_plan or approvals_required.",
+                next_step="Nothing was sent. Save a plan, and submit that: access-batch plan INPUT --save FILE",
+            )
+        return replace(self, settings=settings)
 
     def run(self, screen: Screen, runtime: Runtime, *, tenant: str, consent: Consent) -> InputRun:
         """Its run for a tenant."""
@@ -108,7 +127,10 @@ def open_source(
             next_step=f"Nothing was sent. Leave it out, or plan the input again with it: access-batch plan INPUT "
             f"--{option} … --save FILE",
         )
-    return Source(inputs=inputs, names=inputs, settings=settings_of(saved, settings), saved=saved)
+    made_with = settings_of(saved, settings)
+    # Dates may have passed since: as of then, all of it must be sound.
+    require_sound(saved, inputs[0], made_with.dialect, datetime.fromisoformat(saved.circumstances.planned_at))
+    return Source(inputs=inputs, names=inputs, settings=made_with, saved=saved)
 
 
 def saved_plan_in(inputs: Sequence[str]) -> SavedPlan | None:

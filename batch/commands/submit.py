@@ -105,7 +105,7 @@ def submit(
     ):
         screen.say(*log.notices)
         consent = sessions.identified(ledger, consent, screen, stdin_is_input="-" in inputs)
-        job = source.run(screen, runtime, tenant=tenant, consent=consent)
+        job = source.guarded(ledger, tenant).run(screen, runtime, tenant=tenant, consent=consent)
         # The job frees the file's bytes once they are parsed.
         del source
         check = CommandPrecheck(settings, screen, sessions, runtime, log=log.tell)

@@ -17,7 +17,7 @@ from batch.settings import Credentials
 from batch.tenant.address import origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from pydantic import SecretStr
 
@@ -99,8 +99,8 @@ def production_addresses(settings: Settings) -> tuple[str, ...]:
     return tuple(found)
 
 
-def profiles_of(settings: Settings, tenant: FoundTenant) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The profiles of a tenant in the config file, unchecked, with their names.
+def profiles_of(settings: Settings, addresses: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The profiles in the config file of a tenant with these addresses, unchecked, with their names.
 
     Raises:
         SettingsError: A source of a profile's tenant can't be read.
@@ -109,7 +109,7 @@ def profiles_of(settings: Settings, tenant: FoundTenant) -> Iterator[tuple[str, 
         if isinstance(table, Mapping):
             home = _home(settings, name, table)
             with suppress(SettingsError):
-                if origin(home) == tenant.origin:
+                if origin(home) in addresses:
                     yield name, table
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -97,6 +98,56 @@ def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> froz
             for one in principals
             if _run([*options, "-I", _example(one)], text).returncode == 0
         )
+
+
+def key_of_signature(signature: str) -> str:
+    """Which key has made a signature, as a text that is the same for a key and for certificates of it.
+
+    Source: OpenSSH's PROTOCOL.sshsig and PROTOCOL.certkeys.
+
+    Raises:
+        PlanRefusedError: It is not a signature.
+    """
+    try:
+        data = base64.b64decode(signature, validate=True)
+        (public, _) = _string(data[len(_MAGIC) + 4 :])
+        kind, rest = _string(public)
+        bare = kind.removesuffix(_CERTIFICATE)
+        if bare != kind:
+            # A nonce comes first.
+            _, rest = _string(rest)
+        parts = [bare.removesuffix(b"@openssh.com")]
+        for _ in range(_KEY_FIELDS[parts[0]]):
+            part, rest = _string(rest)
+            parts.append(part)
+    except (binascii.Error, ValueError, KeyError, struct.error):
+        raise PlanRefusedError(
+            "A signature of the plan is not by a kind of key that access-batch knows.",
+            next_step="Nothing was sent. Sign the plan with an ed25519, ECDSA or RSA key, or a hardware key of these.",
+        ) from None
+    return b" ".join(base64.b64encode(part) for part in parts).decode()
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    """The first of some strings with their lengths, and the rest."""
+    (length,) = struct.unpack_from(">I", data)
+    if length > len(data) - 4:
+        raise ValueError("it is cut off")
+    return data[4 : 4 + length], data[4 + length :]
+
+
+_MAGIC: Final = b"SSHSIG"
+_CERTIFICATE: Final = b"-cert-v01@openssh.com"
+_KEY_FIELDS: Final = {
+    b"ssh-ed25519": 1,
+    b"ssh-rsa": 2,
+    b"ecdsa-sha2-nistp256": 2,
+    b"ecdsa-sha2-nistp384": 2,
+    b"ecdsa-sha2-nistp521": 2,
+    b"sk-ssh-ed25519": 2,
+    b"sk-ecdsa-sha2-nistp256": 3,
+}
+"""Kinds of keys, as in a certificate or alone, and how many strings make the key."""
 
 
 def _example(principal: str) -> str:

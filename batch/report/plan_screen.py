@@ -12,6 +12,7 @@ from batch.report.plan_words import (
     ends_in_words,
     item_in_words,
     named,
+    named_with_id,
     skipped_in_words,
     title,
 )
@@ -163,7 +164,8 @@ def _changes(view: PlanView) -> Iterator[str]:
         *rest,
     ) in view.lines.select(columns).iter_rows():
         account, start, end = rest
-        what = f"{operation.lower() or 'change'} of {item_in_words(kind, item, item_id)} for {named(person, identity)}"
+        item_named, who = item_in_words(kind, item, item_id), named_with_id(person, identity)
+        what = f"{operation.lower() or 'change'} of {item_named}{f' ({item_id})' if item else ''} for {who}"
         dates = "".join(f" {word} {date}" for word, date in (("from", start), ("until", end)) if date)
         on = f" on account {account}" if account else ""
         fate = f"request {request}" if request else CLASS_WORDS.get(row_class, row_class)

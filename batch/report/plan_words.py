@@ -59,6 +59,12 @@ def item_in_words(item_type: str, name: str, id_: str) -> str:
     return f"{kind} {named(name, id_)}".strip()
 
 
+def named_with_id(name: str, id_: str) -> str:
+    """The name if it is known, and the id, on one line."""
+    words = named(name, id_)
+    return f"{words} ({on_one_line(id_, most=MOST_TEXT)})" if name and id_ else words
+
+
 def operations_in_words(counted: Counted) -> str:
     """How many changes of each operation there are; revokes come first."""
     parts = [count(number, on_one_line(name.lower(), most=MOST_TEXT)) for name, number in counted.changes.items()]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from batch.api.dialects import Rate
+from batch.plan.saved import SAVED_COLUMNS
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
 from tests.credentials.places import write_config
@@ -23,16 +28,17 @@ from tests.end_to_end.program import (
     read_rows,
     write_rows,
 )
-from tests.ssh_keys import allow, new_key, requires_ssh
+from tests.ssh_keys import allow, certify, new_key, requires_ssh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batch.sandbox.server import RunningSandbox
     from tests.end_to_end.program import Ended, Program
 
 ROWS = [grant(person, thing, comment="for the team") for person in range(1, 5) for thing in range(1, 4)]
+PROGRAM = (sys.executable, "-m", "batch")
 TEAM = '[profile.team]\napprovals_required = {number}\nallowed_signers = "{allowed}"\n'
 
 
@@ -303,3 +309,171 @@ def test_a_stranger_does_not_approve_and_two_approvals_need_two_people(
     program("approve", saved, *team, "--signing-key", keys["carla"], "--confirm", name, env=environment(tenant))
     assert program("submit", saved, *team, "--yes", env=environment(tenant)).code == 0
     assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+def resealed(saved: Path, change: Callable[[list[Any]], object], *, every: bool = False) -> None:
+    """Changes the first change of a plan, by hand, and computes the file's last line anew."""
+    lines = saved.read_bytes().split(b"\n")
+    for number in range(2, len(lines) - 2 if every else 3):
+        row = json.loads(lines[number])
+        change(row)
+        lines[number] = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
+    before = b"\n".join(lines[:-2]) + b"\n"
+    saved.write_bytes(before + b"sha256 " + hashlib.sha256(before).hexdigest().encode() + b"\n")
+
+
+def put(**values: object) -> Callable[[list[Any]], None]:
+    places = {name: place for place, name in enumerate(SAVED_COLUMNS)}
+
+    def change(row: list[Any]) -> None:
+        for name, value in values.items():
+            row[places[name]] = value
+
+    return change
+
+
+SELECTION = {"accountSelection": [{"sourceId": "s", "accounts": [{"nativeIdentity": "CN=a"}]}]}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"item_type": "role"},
+        {"operation": "revoke"},
+        {"operation": "REVOKE", "comment": ""},
+        {"identity_id": "x; y"},
+        {"metadata": '{"a":' * 3000},
+        {"metadata": '{"a":{"b":"c"}}'},
+        {"metadata": '{"accessBatchItem":"x"}'},
+        {"remove_date": "2020-01-01T00:00:00Z"},
+        {"remove_date": "soon"},
+        {"request": 9_223_372_036_854_775_807},
+        {"request": -1},
+        {"selection": json.dumps(SELECTION)},
+        {"account": "acc1"},
+        {"account": "acc1", "selection": '{"id":"deadbeef"}'},
+        {"account": "acc1", "selection": json.dumps(SELECTION | {"removeDate": "2031-12-31T00:00:00Z"})},
+        {"account": "acc1", "selection": json.dumps(SELECTION | {"id": "deadbeef"}, separators=(",", ":"))},
+        {"item_id": "f" * 32},
+    ],
+    ids=str,
+)
+def test_a_plan_made_by_hand_is_refused_whatever_it_says_and_however_it_is_sealed(
+    values: dict[str, object], program: Program, tenant: RunningSandbox, path: Path, saved: Path
+) -> None:
+    save(program, tenant, path, saved)
+    resealed(saved, put(**values))
+    for command in (("submit", saved, "--yes"), ("show", saved)):
+        ended = program(*command, env=environment(tenant) if command[0] == "submit" else {})
+        assert ended.code == 2, ended.err
+        assert "was not made by access-batch" in ended.err
+    assert accepted(tenant) == {}
+
+
+def test_a_plan_begins_anew_after_it_was_discarded(
+    program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path
+) -> None:
+    env = environment(tenant)
+    save(program, tenant, path, saved)
+    waiting = program("submit", saved, "--yes", "--wave", "3/day", "--json", env=env)
+    assert waiting.code == 4
+    assert program("discard", waiting.json["run"], env=env).code == 0
+    sent = accepted(tenant)
+    left = [row for row in ROWS if pair_of(row) not in sent]
+    other = write_rows(tmp_path / "other.csv", left[:1])
+    assert program("submit", other, "--yes", env=env).code == 0
+    assert program("submit", saved, "--yes", "--plan-age", "0.001", env=env).code == 2
+    assert program("submit", saved, "--yes", "--all-or-nothing", env=env).code == 2
+    assert accepted(tenant) == sent | {pair_of(left[0]): 1}
+    ended = program("submit", saved, "--yes", env=env)
+    assert f"grant of ROLE {left[0]['item_id']} for {left[0]['identity_id']}: already_submitted" in ended.err
+    assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+def test_guards_hold_at_every_address_of_the_tenant(program: Program, path: Path, tmp_path: Path) -> None:
+    named = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0, tenant_id="t1")
+    with running_sandbox(named) as tenant:
+        other = tenant.base_url.replace("127.0.0.1", "localhost")
+        first = write_rows(tmp_path / "first.csv", [grant(30, 1)])
+        assert program("submit", first, "--yes", env=environment(tenant)).code == 0
+        write_config(f'[profile.here]\nbase_url = "{tenant.base_url}"\nmax_changes = 5\n')
+        ended = program("submit", path, "--yes", env=environment(tenant) | {"SAIL_BASE_URL": other})
+        assert ended.code == 2, ended.err
+        assert "max_changes allows 5" in ended.err
+
+
+def test_approvals_that_are_required_need_a_plan(
+    program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
+) -> None:
+    write_config(f'approvals_required = 1\nallowed_signers = "{tmp_path}/signers"\n')
+    ended = program("submit", path, "--yes", env=environment(tenant))
+    assert (ended.code, accepted(tenant)) == (2, {})
+    assert "Only saved plans are sent here" in ended.err
+
+
+@requires_ssh
+def test_one_key_is_one_person_even_with_a_certificate(
+    program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path
+) -> None:
+    anna, authority = new_key(tmp_path / "anna"), new_key(tmp_path / "authority")
+    allowed = allow(tmp_path, {"anna@acme.com": anna})
+    with allowed.open("a") as file:
+        file.write(f"*@acme.com cert-authority {authority.with_suffix('.pub').read_text()}")
+    write_config(TEAM.format(number=1, allowed=allowed))
+    save(program, tenant, path, saved, "--profile", "team", "--signing-key", anna)
+    certificate = certify(anna, authority, "audrey@acme.com")
+    name = tenant.base_url.removeprefix("http://")
+    ended = program(
+        *("approve", saved, "--profile", "team", "--signing-key", certificate, "--confirm", name),
+        env=environment(tenant),
+    )
+    assert ended.code == 2, ended.out
+    assert "same key" in ended.err
+
+
+@requires_ssh
+def test_an_approval_given_meanwhile_is_kept(
+    program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {name: new_key(tmp_path / name) for name in ("anna", "ben", "carl")}
+    allowed = allow(tmp_path, {f"{name}@acme.com": key for name, key in keys.items()})
+    write_config(TEAM.format(number=2, allowed=allowed))
+    team, env = ("--profile", "team"), environment(tenant)
+    save(program, tenant, path, saved, *team, "--signing-key", keys["anna"])
+    name = tenant.base_url.removeprefix("http://")
+
+    class Slow(Terminal):
+        """Somebody who thinks about it while a colleague approves."""
+
+        def readline(self, *_: int) -> str:
+            monkeypatch.setattr(sys, "stdin", Terminal(f"{name}\n"))
+            done = subprocess.run(
+                [*PROGRAM, "approve", saved, *team, "--signing-key", keys["ben"], "--confirm", name],
+                env={**os.environ, **env}, capture_output=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            return f"{name}\n"
+
+    monkeypatch.setattr(sys, "stdin", Slow(""))
+    ended = program("approve", saved, *team, "--signing-key", keys["carl"], env=env)
+    assert ended.code == 0, ended.err
+    shown = program("show", saved, *team).out
+    assert "ben@acme.com" in shown
+    assert "carl@acme.com" in shown
+    assert program("submit", saved, *team, "--yes", env=env).code == 0
+
+
+@requires_ssh
+def test_a_plan_behind_a_link_is_approved_where_it_stands(
+    program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path
+) -> None:
+    anna, ben = new_key(tmp_path / "anna"), new_key(tmp_path / "ben")
+    write_config(TEAM.format(number=1, allowed=allow(tmp_path, {"anna@acme.com": anna, "ben@acme.com": ben})))
+    save(program, tenant, path, saved, "--profile", "team", "--signing-key", anna)
+    link = tmp_path / "link.plan"
+    link.symlink_to(saved)
+    name = tenant.base_url.removeprefix("http://")
+    ended = program("approve", link, "--profile", "team", "--signing-key", ben, "--confirm", name)
+    assert ended.code == 0, ended.err
+    assert link.is_symlink()
+    assert "ben@acme.com" in program("show", saved, "--profile", "team").out

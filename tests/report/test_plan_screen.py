@@ -52,7 +52,7 @@ def test_detail_shows_every_item_group_and_change() -> None:
     assert sum(one.startswith("line ") for one in shown) == len(MANY) + 2
     name = f"役割 100 {'very ' * 20}long"
     assert shown[-4] == (
-        f"line 822: grant of role {name} for {hex_id(1)} until 2030-01-01T00:00:00Z: repeated "
+        f"line 822: grant of role {name} ({hex_id(100)}) for {hex_id(1)} until 2030-01-01T00:00:00Z: repeated "
         "(repeats line 2 of in.csv)"
     )
     assert shown[-3].startswith("line 823: grant of role y for x: rejected (identity_id_shape; item_id_shape: ")
