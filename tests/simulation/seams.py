@@ -102,7 +102,7 @@ _PURE: Final[Mapping[tuple[Any, str], Callable[..., object]]] = {
     (batch.commands.input_run, "validate"): lambda rows, *, dialect, **_: (id(rows), dialect.name),
     (batch.commands.loading, "input_digest"): lambda table, identity_by: (id(table), identity_by),
     (batch.pipeline, "_located"): lambda table, validated: (id(table), id(validated)),
-    (batch.pipeline, "classify"): lambda changes, known, *, run, resubmit, busy: (
+    (batch.pipeline, "classify"): lambda changes, known, *, run, resubmit, busy, **_: (
         id(changes),
         run,
         *resubmit,
