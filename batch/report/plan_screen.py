@@ -165,7 +165,7 @@ def _changes(view: PlanView) -> Iterator[str]:
     ) in view.lines.select(columns).iter_rows():
         account, start, end = rest
         item_named, who = item_in_words(kind, item, item_id), named_with_id(person, identity)
-        what = f"{operation.lower() or 'change'} of {item_named}{f' ({item_id})' if item else ''} for {who}"
+        what = f"{operation.lower() or 'change'} of {item_named}{f' ({item_id})' if item and item_id else ''} for {who}"
         dates = "".join(f" {word} {date}" for word, date in (("from", start), ("until", end)) if date)
         on = f" on account {account}" if account else ""
         fate = f"request {request}" if request else CLASS_WORDS.get(row_class, row_class)

@@ -445,7 +445,8 @@ def test_an_approval_given_meanwhile_is_kept(
     class Slow(Terminal):
         """Somebody who thinks about it while a colleague approves."""
 
-        def readline(self, *_: int) -> str:
+        def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+            del size
             monkeypatch.setattr(sys, "stdin", Terminal(f"{name}\n"))
             done = subprocess.run(
                 [*PROGRAM, "approve", saved, *team, "--signing-key", keys["ben"], "--confirm", name],
