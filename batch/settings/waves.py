@@ -57,5 +57,5 @@ class WaveSettings(BaseModel):
     wave: Annotated[
         WaveSize | None,
         BeforeValidator(read_wave),
-        Option("Send at most N changes in any day (or hour), and wait in between: N/day, N/hour.", "N/day"),
+        Option("Send at most N of the run's changes in any day or hour, and wait in between: N/day, N/hour.", "N/day"),
     ] = None
