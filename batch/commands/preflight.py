@@ -83,7 +83,7 @@ class CommandPreflight:
             since: Cached answers that are older do not count.
         """
         return Preflight(
-            facts=FactLists(reader, self._settings.dialect),
+            facts=FactLists(reader.advisory(), self._settings.dialect),
             memory=ledger.cache,
             tenant=tenant,
             since=since,

@@ -7,6 +7,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from batch.errors import TenantLostError
 from batch.status.cheapest_list import ApprovalChoice, approval_calls_left, cheapest_approvals, pages_of
 from batch.tenant.approvals import ApprovalQuery, in_portions
 from batch.tenant.holdings import spellings
@@ -31,6 +32,7 @@ class PendingApprovals:
             API version can't ask for them.
 
     Attributes:
+        lost: Why the list can't be read, if the tenant does not even refuse it; then it is closed.
         unread: Rows that name no identity.
     """
 
@@ -53,6 +55,7 @@ class PendingApprovals:
         self._first: dict[ApprovalChoice, Page] = {}
         self._pages: float | None = None
         self._refusal = ""
+        self.lost: TenantLostError | None = None
         self.unread = 0
 
     @property
@@ -61,27 +64,19 @@ class PendingApprovals:
         return "" if self._allowed else self._refusal
 
     async def begin(self) -> float:
-        """Find the cheapest way that the tenant allows, and read its first page. Returns how many calls are left.
-
-        Raises:
-            TenantLostError: The tenant can't be reached.
-        """
+        """Find the cheapest way that the tenant allows, and read its first page. Returns how many calls are left."""
         while self._allowed:
             choice = self._cheapest()
             if choice in self._first:
                 return approval_calls_left(choice, self._portions, self._pages, seen=True)
             try:
                 self._first[choice] = await self._begin(choice)
-            except RefusedError as error:
+            except (RefusedError, TenantLostError) as error:
                 self._close(choice, error)
         return 0
 
     async def read(self) -> list[StatusRow] | None:
-        """The pending approvals for the people, as rows of the status list; None if the tenant refuses.
-
-        Raises:
-            TenantLostError: The tenant can't be reached.
-        """
+        """The pending approvals for the people, as rows of the status list; None if the tenant does not show them."""
         while True:
             await self.begin()
             if not self._allowed:
@@ -90,7 +85,7 @@ class PendingApprovals:
             first, *others = self._queries[choice]
             try:
                 lists = await together([self._list(first, self._first[choice]), *map(self._list, others)])
-            except RefusedError as error:
+            except (RefusedError, TenantLostError) as error:
                 self._close(choice, error)
             else:
                 return [row for rows in lists for row in rows]
@@ -106,7 +101,10 @@ class PendingApprovals:
                 raise RefusedError("it does not say how long the list is")
         return page
 
-    def _close(self, choice: ApprovalChoice, error: RefusedError) -> None:
+    def _close(self, choice: ApprovalChoice, error: RefusedError | TenantLostError) -> None:
+        if isinstance(error, TenantLostError):
+            self.lost, self._refusal, self._allowed = error, error.message.rstrip("."), set()
+            return
         self._refusal = self._refusal or str(error)
         # Who may not see these may not see others either. A query that is not understood says nothing of others.
         self._allowed -= set(ApprovalChoice) if isinstance(error, ForbiddenError) else {choice}

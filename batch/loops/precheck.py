@@ -205,6 +205,9 @@ class Precheck:
         listed, approvals = await together([self._listed(asked, calls_besides), pending.read()])
         self.closed_approvals, self.unread = pending.closed, self.unread + pending.unread
         if listed is None and approvals is None:
+            if pending.lost:
+                # Then nothing keeps us from sending twice.
+                raise pending.lost
             return progress
         found: dict[str, list[Any]] = {person: [] for person in asked}
         spelled = {key_of(person): person for person in asked}

@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from batch.api.dialects import ItemType
+from batch.api.tenant_settings import Unshown
+from batch.errors import TenantLostError
 from batch.loops.approvals import together
 from batch.status.tenant_facts import CONFIGURATIONS, PEOPLE, ItemFacts, PersonFacts
 from batch.tenant.facts import IDS_PER_CALL
-from batch.tenant.reading import RefusedError
+from batch.tenant.reading import ForbiddenError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -71,7 +73,7 @@ class Preflight:
         self._since = since
         self._clock = clock
         self.oldest: datetime | None = None
-        self.closed: dict[str, str] = {}
+        self.closed: dict[str, Unshown] = {}
 
     @property
     def calls(self) -> int:
@@ -98,8 +100,7 @@ class Preflight:
             entitlements: Ids of items whose own configuration matters; beyond MOST_CONFIGURATIONS, it stays unknown.
 
         Raises:
-            TenantLostError: The tenant can't be reached.
-            CredentialsRefusedError: It refuses the client.
+            CredentialsRefusedError: The tenant refuses the client.
         """
         found: dict[Item, ItemFacts] = {}
         for item_type, ids in items.items():
@@ -133,8 +134,8 @@ class Preflight:
             at = self._clock.now()
             try:
                 said = await together([self._facts.configuration(one) for one in some])
-            except RefusedError as error:
-                self.closed[CONFIGURATIONS] = str(error)
+            except (RefusedError, TenantLostError) as error:
+                self.closed[CONFIGURATIONS] = _unshown(error)
                 break
             self._rests_on(at)
             answered = {one: facts for one, facts in zip(some, said, strict=True) if facts is not None}
@@ -163,8 +164,8 @@ class Preflight:
             at = self._clock.now()
             try:
                 said = await ask(missing[start : start + IDS_PER_CALL])
-            except RefusedError as error:
-                self.closed[subject] = str(error)
+            except (RefusedError, TenantLostError) as error:
+                self.closed[subject] = _unshown(error)
                 break
             self._rests_on(at)
             found |= said
@@ -196,6 +197,12 @@ async def meanwhile(tell: Callable[[], object], *, every: float) -> AsyncIterato
 def calls_for(ids: int) -> int:
     """How many calls it takes to ask about so many ids of one list."""
     return -(-ids // IDS_PER_CALL)
+
+
+def _unshown(error: RefusedError | TenantLostError) -> Unshown:
+    """Why there is no answer: nothing depends on one, so a list that can't be read is left out like a refused one."""
+    why = error.message if isinstance(error, TenantLostError) else str(error)
+    return Unshown(why=why, forbidden=isinstance(error, ForbiddenError))
 
 
 def _kind(subject: str) -> str:

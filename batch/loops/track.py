@@ -205,15 +205,12 @@ class Tracker:
             self._approvals_page, people=people, access_requests=access_requests if self._by_request else ()
         )
         approvals = None
-        try:
-            if 1 + await pending.begin() > MOST_FOR_APPROVERS:
-                self._too_many = len(people)
-            else:
-                approvals = await pending.read()
-            self.closed_approvals = pending.closed
-        except TenantLostError as error:
-            # If only this list is broken, the others still tell what tracking is about.
-            self.closed_approvals = error.message.rstrip(".")
+        if 1 + await pending.begin() > MOST_FOR_APPROVERS:
+            self._too_many = len(people)
+        else:
+            approvals = await pending.read()
+        # If only this list is broken, the others still tell what tracking is about.
+        self.closed_approvals = pending.closed
         await self._keep(tracked.take_approvals(approvals or ()))
 
     async def _approvals_page(self, query: ApprovalQuery, offset: int) -> Page:

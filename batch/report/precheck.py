@@ -126,8 +126,8 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_approvals: st
 def describe_closed_approvals(dialect: Dialect, why: str) -> str:
     """That the tenant does not show whom changes wait for, why, and what the token may lack."""
     return (
-        f"The tenant does not show which changes wait for whose approval ({why}): that takes a user with {ADMIN_LEVEL} "
-        f"and the scope {dialect.pending_approvals_scopes[0]}, and a tenant that lists them without an approver's id."
+        f"The tenant does not show which changes wait for whose approval ({why}). A user with {ADMIN_LEVEL} and "
+        f"the scope {dialect.pending_approvals_scopes[0]} sees them, if the tenant lists them without an approver's id."
     )
 
 

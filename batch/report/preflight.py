@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from batch.api.dialects import Dialect
+    from batch.api.tenant_settings import Unshown
     from batch.status.findings import Warned
 
 _WORDS: Final = {PEOPLE: "identities", CONFIGURATIONS: "single entitlements"}
@@ -68,7 +69,7 @@ def describe_unconfigured(entitlements: int, most: int) -> Iterator[str]:
         )
 
 
-def describe_closed(dialect: Dialect, closed: Mapping[str, str]) -> Iterator[str]:
+def describe_closed(dialect: Dialect, closed: Mapping[str, Unshown]) -> Iterator[str]:
     """Which rules the tenant does not show, why, and which scopes the token lacks; nothing if it shows all.
 
     Args:
@@ -84,11 +85,10 @@ def describe_closed(dialect: Dialect, closed: Mapping[str, str]) -> Iterator[str
     }
     scopes |= {CONFIGURATIONS: dialect.entitlements_scopes, PEOPLE: dialect.people_scopes}
     words = [_WORDS.get(one) or f"{ITEM_WORDS[ItemType(one)]}s" for one in closed]
-    needed = list(dict.fromkeys(scopes[one][0] for one in closed))
-    yield (
-        f"The tenant does not show the rules of {_listed(words)} ({'; '.join(dict.fromkeys(closed.values()))}): that "
-        f"takes the {'scope' if len(needed) == 1 else 'scopes'} {_listed(needed)}."
-    )
+    needed = list(dict.fromkeys(scopes[one][0] for one, unshown in closed.items() if unshown.forbidden))
+    takes = f": that takes the {'scope' if len(needed) == 1 else 'scopes'} {_listed(needed)}" if needed else ""
+    why = "; ".join(dict.fromkeys(unshown.why.rstrip(".") for unshown in closed.values()))
+    yield f"The tenant does not show the rules of {_listed(words)} ({why}){takes}."
 
 
 def _places(lines: Mapping[str, Sequence[int]]) -> str:

@@ -104,11 +104,12 @@ class Tenant:
             on_headers=self._on_headers,
         )
         self.statuses = StatusList(self.reader, dialect, clock=clock.now)
-        self.approvals = ApprovalList(self.reader, dialect)
+        advisory = self.reader.advisory()
+        self.approvals = ApprovalList(advisory, dialect)
         self.holdings = SearchIndex(self.reader, dialect)
         self.accounts = AccountChoices(self.reader, dialect)
         self.cancel_client = CancelClient(self.reader, dialect)
-        self.settings = SettingsClient(self.reader, dialect)
+        self.settings = SettingsClient(advisory, dialect)
 
     async def token(self, *, other_than: str = "") -> str:
         """A token that is good now; see Token.get."""

@@ -6,6 +6,8 @@ cancellation. A submit is never repeated here.
 
 from __future__ import annotations
 
+import math
+from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +33,12 @@ MOST_REPLY_BYTES: Final = 16 << 20
 
 EXPERIMENTAL: Final = MappingProxyType({EXPERIMENTAL_HEADER: "true"})
 """The header that experimental endpoints require."""
+
+ADVISORY_TRIES: Final = 2
+"""Most unusable answers to a question whose answer only advises."""
+
+ADVISORY_SECONDS: Final = 10.0
+"""Most seconds that one is asked, without the waits that the tenant or the rate limit asks for."""
 
 _LONGEST_COUNT: Final = 12
 _FINAL: Final = frozenset({200, 400, 403})
@@ -103,6 +111,16 @@ class Reader:
         self._jitter = jitter
         self._give_up_after = give_up_after
         self._on_headers = on_headers
+        self._most_tries: float = math.inf
+        self._longest = math.inf
+
+    def advisory(self) -> Reader:
+        """This reader, for questions that nothing depends on: it gives up soon; see ADVISORY_TRIES."""
+        reader = copy(self)
+        reader._most_tries = ADVISORY_TRIES  # noqa: SLF001 - our own
+        reader._longest = ADVISORY_SECONDS  # noqa: SLF001 - our own
+        reader._give_up_after = min(self._give_up_after, ADVISORY_SECONDS)  # noqa: SLF001 - our own
+        return reader
 
     async def ask(
         self,
@@ -131,6 +149,7 @@ class Reader:
             CredentialsRefusedError: The tenant refuses the client.
         """
         retries = Retries(give_up_after=self._give_up_after, now=self._now())
+        tries = 0
         refused = ""
         arguments: dict[str, Any] = {} if body is None else {"json": dict(body)}
         limit = int((params or {}).get("limit", 0))
@@ -163,7 +182,7 @@ class Reader:
                 case Then.SLOW_DOWN | Then.WAIT:
                     violated = decision.then is Then.SLOW_DOWN
                     await self._pace.pause(decision.pause, permitted_at=permit.given_at, violated=violated)
-                case Then.BACK_OFF:
+                case Then.BACK_OFF if (tries := tries + 1) < self._most_tries:
                     self._pace.hold(decision.pause)
                 case _:
                     raise TenantLostError(
@@ -186,6 +205,7 @@ class Reader:
                 now=self._clock.now,
                 most_bytes=MOST_REPLY_BYTES,
                 on_sent=permit.on_sent,
+                longest=self._longest,
                 **arguments,
             )
         finally:

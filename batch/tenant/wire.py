@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
@@ -102,6 +103,7 @@ async def fetch(
     most_bytes: int = MOST_BYTES,
     now: Callable[[], datetime],
     on_sent: Callable[[], None] | None = None,
+    longest: float = math.inf,
     **arguments: Any,
 ) -> Exchange:
     """Makes one exchange; a failure is an answer too, never an exception.
@@ -113,17 +115,18 @@ async def fetch(
         now: The wall clock, for a `Retry-After` that is a date.
         most_bytes: Most bytes of the body to read.
         on_sent: Called once the last byte of the request has left.
+        longest: Most seconds of the exchange, if the client allows no fewer.
         **arguments: For httpx.
     """
     content = bytearray()
     seen: httpx.Response | None = None
     progress = _Progress(on_sent)
     secrets = _secrets_of(http)
-    limit = http.timeout.read
+    limit = min(longest, math.inf if http.timeout.read is None else http.timeout.read + (http.timeout.connect or 0.0))
     try:
         request = http.build_request(method, path, extensions={"trace": progress}, **arguments)
         _learn(secrets, request)
-        async with asyncio.timeout(limit and limit + (http.timeout.connect or 0.0)):
+        async with asyncio.timeout(None if limit == math.inf else limit):
             seen = await http.send(request, stream=True)
             try:
                 async for chunk in seen.aiter_raw():

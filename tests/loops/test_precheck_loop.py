@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.answers.events import tell_each
+from batch.errors import TenantLostError
 from batch.loops.compare import OtherRun, other_runs
 from batch.loops.precheck import MOST_PROVEN, Precheck
 from batch.loops.precheck_scope import PrecheckScope
@@ -279,6 +280,23 @@ def test_cached_answers_of_both_lists_are_reused() -> None:
     again = precheck(FakeTenant(), memory, approvals=approvals)
     assert ask(again, ["a"]).in_progress == first.in_progress
     assert again.calls == 0
+
+
+@pytest.mark.parametrize("closed_list", [False, True])
+def test_pending_approvals_that_cannot_be_read_are_left_out_if_the_status_list_shows_what_is_in_progress(
+    *, closed_list: bool
+) -> None:
+    approvals = FakeApprovals(refuses=dict.fromkeys(("all", "people"), TenantLostError))
+    lists = {"everybody", "administration", "each"} if closed_list else set()
+    one = precheck(FakeTenant(rows=[row("a", "r1")], refuses=lists), approvals=approvals)
+    if closed_list:
+        with pytest.raises(TenantLostError):
+            ask(one, ["a"], holders=[])
+        return
+    said = ask(one, ["a"], holders=[])
+    assert len(said.in_progress["a"]) == 1
+    assert one.closed_approvals
+    assert approvals.calls.total() == 1
 
 
 # A list whose rows vanish while it is read.

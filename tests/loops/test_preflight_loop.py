@@ -14,6 +14,8 @@ import pytest
 
 from batch.answers.events import tell_each
 from batch.api.dialects import DIALECTS, PAGE_LIMIT
+from batch.api.tenant_settings import Unshown
+from batch.errors import TenantLostError
 from batch.loops.precheck import Precheck
 from batch.loops.precheck_scope import PrecheckScope
 from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Preflight, calls_for, meanwhile
@@ -46,7 +48,7 @@ NEEDS_AN_END = ItemFacts(listed=True, end_date_required=True)
 class FakeFacts:
     """Says that items and people exist, except for those whose ids begin with x."""
 
-    def __init__(self, refuses: Mapping[str, type[RefusedError]] | None = None) -> None:
+    def __init__(self, refuses: Mapping[str, type[Exception]] | None = None) -> None:
         self.asked: Counter[str] = Counter()
         self.portions: list[int] = []
         self._refuses = refuses or {}
@@ -129,14 +131,18 @@ def test_what_was_missing_is_asked_for_again_since_it_may_exist_by_now() -> None
     assert facts.portions == [1, 1]
 
 
-@pytest.mark.parametrize("error", [ForbiddenError, RefusedError])
-def test_a_list_that_the_tenant_refuses_is_left_out_and_asked_no_more(error: type[RefusedError]) -> None:
+@pytest.mark.parametrize("error", [ForbiddenError, RefusedError, TenantLostError])
+def test_a_list_that_the_tenant_refuses_is_left_out_and_asked_no_more(error: type[Exception]) -> None:
     facts = FakeFacts({"ROLE": error, "PEOPLE": error})
     one = preflight(facts)
     said = ask(one, {"ROLE": [f"r{n}" for n in range(120)], "ENTITLEMENT": ["e1"]}, ["anna"])
     assert said.items == {("ENTITLEMENT", "e1"): SHOWN}
     assert said.people == {}
-    assert one.closed == {"ROLE": "no role", "PEOPLE": "no people"}
+    forbidden = error is ForbiddenError
+    assert one.closed == {
+        "ROLE": Unshown(why="no role", forbidden=forbidden),
+        "PEOPLE": Unshown(why="no people", forbidden=forbidden),
+    }
     assert facts.asked == Counter(ROLE=1, ENTITLEMENT=1, PEOPLE=1)
 
 
@@ -177,14 +183,15 @@ def test_at_most_so_many_entitlements_are_asked_for_their_configuration() -> Non
     assert [said.items["ENTITLEMENT", name] == NEEDS_AN_END for name in ids] == [True] * 200 + [False] * 50
 
 
-@pytest.mark.parametrize("error", [ForbiddenError, RefusedError])
-def test_configurations_that_the_tenant_refuses_are_left_out_with_one_reason(error: type[RefusedError]) -> None:
+@pytest.mark.parametrize("error", [ForbiddenError, RefusedError, TenantLostError])
+def test_configurations_that_the_tenant_refuses_are_left_out_with_one_reason(error: type[Exception]) -> None:
     ids = [f"e{n}" for n in range(100)]
     facts = FakeFacts({"CONFIGURATIONS": error})
     one = preflight(facts)
     said = ask(one, {"ENTITLEMENT": ids}, entitlements=ids)
     assert said.items["ENTITLEMENT", "e1"] == SHOWN
-    assert one.closed == {"CONFIGURATIONS": "no configurations"}
+    forbidden = error is ForbiddenError
+    assert one.closed == {"CONFIGURATIONS": Unshown(why="no configurations", forbidden=forbidden)}
     assert facts.asked["CONFIGURATIONS"] <= 10
 
 
@@ -201,7 +208,7 @@ def test_a_list_of_entitlements_that_is_refused_is_reason_enough_not_to_ask_for_
     facts = FakeFacts({"ENTITLEMENT": ForbiddenError})
     one = preflight(facts)
     ask(one, {"ENTITLEMENT": ["e1"]}, entitlements=["e1"])
-    assert (one.closed, facts.calls) == ({"ENTITLEMENT": "no entitlement"}, 1)
+    assert (one.closed, facts.calls) == ({"ENTITLEMENT": Unshown(why="no entitlement", forbidden=True)}, 1)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -83,7 +83,9 @@ def test_closed_pending_approvals_name_the_scope_and_the_other_cause() -> None:
     (line,) = describe_unknown(DIALECTS["v3"], closed_list="", closed_approvals="owner-id is required", closed_index="")
     assert "waits" not in line
     assert "(owner-id is required)" in line
-    assert "ORG_ADMIN and the scope idn:access-request-approvals:read, and a tenant that lists them without" in line
+    assert (
+        "ORG_ADMIN and the scope idn:access-request-approvals:read sees them, if the tenant lists them without" in line
+    )
 
 
 def test_many_questions_for_the_assignments_of_roles_are_told_before() -> None:

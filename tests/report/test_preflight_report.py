@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batch.api.dialects import DIALECTS
+from batch.api.tenant_settings import Unshown
 from batch.report.preflight import describe_closed, describe_unconfigured, describe_unsought, describe_warnings
 from batch.status.findings import Warned
 from batch.validate.tenant_rules import TENANT_RULES
@@ -40,13 +41,24 @@ def test_no_warning_has_a_gap() -> None:
         assert "{" not in described(rule, {"a.csv": (3,)})
 
 
+def no(why: str) -> Unshown:
+    return Unshown(why=why, forbidden=True)
+
+
+def test_a_list_that_is_broken_needs_no_scope() -> None:
+    broken = Unshown(why="The tenant's list of roles can't be read: it answered 500.")
+    assert list(describe_closed(DIALECTS["v1"], {"ROLE": broken})) == [
+        "The tenant does not show the rules of roles (The tenant's list of roles can't be read: it answered 500)."
+    ]
+
+
 def test_one_notice_names_every_scope_that_the_token_lacks() -> None:
     dialect = DIALECTS["v2025"]
     assert list(describe_closed(dialect, {})) == []
-    assert list(describe_closed(dialect, {"ROLE": "403 Forbidden"})) == [
+    assert list(describe_closed(dialect, {"ROLE": no("403 Forbidden")})) == [
         "The tenant does not show the rules of roles (403 Forbidden): that takes the scope idn:role-unchecked:read."
     ]
-    closed = {"ROLE": "no", "ENTITLEMENT": "no", "PEOPLE": "never"}
+    closed = {"ROLE": no("no"), "ENTITLEMENT": no("no"), "PEOPLE": no("never")}
     (line,) = describe_closed(dialect, closed)
     assert line == (
         "The tenant does not show the rules of roles, entitlements and identities (no; never): that takes the scopes "
@@ -64,7 +76,7 @@ def test_entitlements_that_are_not_asked_for_their_configuration_are_told() -> N
 
 
 def test_a_notice_names_configurations_of_single_entitlements_and_each_scope_once() -> None:
-    (line,) = describe_closed(DIALECTS["v1"], {"ENTITLEMENT": "no", "CONFIGURATIONS": "not you"})
+    (line,) = describe_closed(DIALECTS["v1"], {"ENTITLEMENT": no("no"), "CONFIGURATIONS": no("not you")})
     assert line == (
         "The tenant does not show the rules of entitlements and single entitlements (no; not you): that takes the "
         "scope idn:entitlement:read."

@@ -11,8 +11,9 @@ from batch.api.dialects import DIALECTS, ItemType
 from batch.errors import TenantLostError
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.tenant.facts import IDS_PER_CALL, FactLists, item_facts, person_facts
-from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.tenant.reading import ADVISORY_SECONDS, ADVISORY_TRIES, ForbiddenError, RefusedError
 from tests.tenant.open_calls import Reply, with_reader
+from tests.tenant.virtual_time import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -116,6 +117,31 @@ def test_a_refused_question_says_nothing_of_the_items(status: int, error: type[E
 def test_a_list_that_is_cut_short_does_not_make_items_missing() -> None:
     with pytest.raises(TenantLostError, match="list of roles ended after 0 of 3 rows"):
         asked(Lists(counts=3), lambda facts: facts.items(ItemType.ROLE, [ONE]))
+
+
+ROLES_ASKED: dict[str, Any] = {"subject": "list of roles", "params": {"limit": "50"}}
+
+
+@pytest.mark.parametrize("answer", [(500, {}, {}), (200, {"roles": []}, {}), (200, b"<html>Sign in</html>", {})])
+def test_a_question_that_only_advises_is_asked_twice_at_most_however_patient_its_reader_is(answer: Reply) -> None:
+    seen: list[float] = []
+
+    def broken(_request: httpx.Request) -> Reply:
+        seen.append(now())
+        return answer
+
+    with pytest.raises(TenantLostError, match="list of roles can't be read"):
+        with_reader(broken, lambda reader: reader.advisory().ask("GET", "/roles", **ROLES_ASKED))
+    assert len(seen) == ADVISORY_TRIES == 2
+    assert seen[1] - seen[0] <= ADVISORY_SECONDS
+
+
+def test_waits_that_the_tenant_asks_for_are_no_tries() -> None:
+    answers: list[Reply] = [(429, {"message": " Rate Limit Exceeded "}, {"Retry-After": "7"})] * 3 + [(200, [], {})]
+    reply = with_reader(
+        lambda _request: answers.pop(0), lambda reader: reader.advisory().ask("GET", "/roles", **ROLES_ASKED)
+    )
+    assert (reply.rows, answers) == ((), [])
 
 
 FULL = {
