@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from batch.api.end_dates import NO_END
 from batch.report.plan_words import (
     CLASS_WORDS,
     PACKING,
@@ -166,7 +167,8 @@ def _changes(view: PlanView) -> Iterator[str]:
         account, start, end = rest
         item_named, who = item_in_words(kind, item, item_id), named_with_id(person, identity)
         what = f"{operation.lower() or 'change'} of {item_named}{f' ({item_id})' if item and item_id else ''} for {who}"
-        dates = "".join(f" {word} {date}" for word, date in (("from", start), ("until", end)) if date)
+        begins, ends = (f" {word} {date}" if date else "" for word, date in (("from", start), ("until", end)))
+        dates = begins + (" without an end date" if end == NO_END else ends)
         on = f" on account {account}" if account else ""
         fate = f"request {request}" if request else CLASS_WORDS.get(row_class, row_class)
         why = ": ".join(filter(None, ("" if request else rule, "" if request else reason)))

@@ -214,6 +214,7 @@ def test_a_saved_plan_extends_and_checks_again_before_it_is_applied(
     assert program("plan", path, "--save", saved, env=environment(tenant)).code == 0
     shown = program("show", saved, "--detail")
     assert "3 extends for 3 people" in shown.out
+    assert " without an end date: request " in shown.out
     assert f"removes the end date of access, which then lasts: {SPRING} (line 3)." in shown.out
     tenant.tenant.request_by_other(
         datetime.now(UTC), identity=identity(3), item_type=ItemType.ROLE, item_id=item(1), removeDate=AUTUMN
