@@ -60,13 +60,13 @@ if TYPE_CHECKING:
     from batch.commands.session import SessionFactory
     from batch.ledger.store import Ledger
     from batch.loops.precheck_scope import PrecheckScope
-    from batch.loops.preflight import Preflight
     from batch.model import Run
     from batch.pipeline import Classified
     from batch.plan.plan import Plan
     from batch.settings import Settings
     from batch.status.approvals_ahead import ApprovalsAhead
     from batch.status.in_progress import TenantView
+    from batch.tenant.reading import Reader
     from batch.tenant.status import Listing
 
 
@@ -111,7 +111,7 @@ class CommandPrecheck:
         self._began = runtime.now()
         # Answers that this command received itself stay valid while it runs.
         self._since = self._began - timedelta(seconds=settings.max_age)
-        self._calls = 0
+        self._readers: list[Reader] = []
         self._oldest: datetime | None = None
         self._unclear = 0
         self._closed_lists = False
@@ -123,7 +123,6 @@ class CommandPrecheck:
         self.approvals: ApprovalsAhead | None = None
         self.unknown: tuple[str, ...] = ()
         self.end_dates: tuple[str, ...] = ()
-        self._asking: tuple[Precheck | Preflight, ...] = ()
         self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
         self._unchosen = pl.DataFrame(schema=TENANT_VERDICTS)
@@ -203,6 +202,7 @@ class CommandPrecheck:
 
     async def _asked(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         async with self._sessions.open(ledger, self._tell) as session:
+            self._readers.append(session.tenant.reader)
             await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
             return await ask(session.tenant.statuses)
 
@@ -265,14 +265,14 @@ class CommandPrecheck:
 
     def checked(self, verdicts: pl.DataFrame) -> PrecheckResult | None:
         """The result; None if the tenant was never asked."""
-        if self._oldest is None and not self._calls and verdicts.is_empty():
+        if self._oldest is None and self.tenant_settings is None and verdicts.is_empty():
             return None
         is_ours = pl.col("tenant_reason").str.starts_with(SECOND_HAND)
         verdicts = verdicts.filter(~is_ours & (pl.col("tenant_class") != RowClass.REJECTED.value))
         counted = Counter(verdicts.get_column("tenant_class").to_list())
         held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(
-            calls=self._calls + self.preflight.calls,
+            calls=sum(reader.calls for reader in self._readers),
             in_progress=None if self._closed_lists else verdicts.height - held - not_held,
             held=held if self._asked_held and not self._closed_index else None,
             not_held=not_held if self._asked_not_held and not self._closed_index else None,
@@ -302,6 +302,7 @@ class CommandPrecheck:
         settings, dialect = self._settings, self._settings.dialect
         unshown: tuple[str, ...] = ()
         async with self._sessions.open(ledger, self._tell) as session:
+            self._readers.append(session.tenant.reader)
             # Sending gives the notice about an unreadable token.
             await require_fit_token(session.tenant, dialect, lambda _event: None)
             if not self._is_known(ledger):
@@ -350,21 +351,16 @@ class CommandPrecheck:
                 width=settings.concurrency,
                 tell=self._tell,
             )
-            self._asking = (precheck, preflight)
             async with meanwhile(self._show_calls, every=_SHOWN_EVERY):
-                try:
-                    tenant_view = await precheck.ask(scope)
-                    if holders_of_roles:
-                        tenant_view = replace(tenant_view, ends=await end_dates.ask(holders_of_roles))
-                finally:
-                    self._calls += precheck.calls
+                tenant_view = await precheck.ask(scope)
+                if holders_of_roles:
+                    tenant_view = replace(tenant_view, ends=await end_dates.ask(holders_of_roles))
                 await self.preflight.ask(preflight, fresh, tenant_view)
             if dialect.paths.accounts_selection:
                 tenant = self._sessions.access.tenant
                 lookup = account_lookup(session, ledger, tenant, settings, self._runtime, since=self._since)
                 self._unchosen = await unchosen(lookup, fresh, tenant_view)
                 unshown += tuple(describe_no_accounts(lookup.closed, dialect))
-            self._calls += session.tenant.accounts.calls
             unshown += tuple(describe_closed_end_dates(end_dates.closed, dialect))
         self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread
@@ -397,4 +393,4 @@ class CommandPrecheck:
 
     def _made(self) -> int:
         """Calls that the questions at hand have taken so far."""
-        return sum(one.calls for one in self._asking)
+        return self._readers[-1].calls if self._readers else 0

@@ -49,7 +49,6 @@ class CommandPreflight:
         runtime: Clock.
 
     Attributes:
-        calls: Calls made.
         warned: The rows that are sent although the tenant may refuse them.
     """
 
@@ -60,7 +59,6 @@ class CommandPreflight:
         self._asked = Asked()
         self._tenant_view = TenantView()
         self._described: set[str] = set()
-        self.calls = 0
         self.warned: tuple[Warned, ...] = ()
 
     @property
@@ -101,10 +99,7 @@ class CommandPreflight:
             *describe_unsought(len(people), MOST_PEOPLE),
             *describe_unconfigured(len(entitlements), MOST_CONFIGURATIONS),
         )
-        try:
-            self._asked = await preflight.ask(items_to_ask(fresh), people, entitlements)
-        finally:
-            self.calls += preflight.calls
+        self._asked = await preflight.ask(items_to_ask(fresh), people, entitlements)
         self._tenant_view = tenant_view
 
     def forget(self) -> None:

@@ -111,8 +111,15 @@ class Reader:
         self._jitter = jitter
         self._give_up_after = give_up_after
         self._on_headers = on_headers
+        # A list, since the readers that advise count with this one.
+        self._made = [0]
         self._most_tries: float = math.inf
         self._longest = math.inf
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far, also again and by advisory readers; none of them asks for a token."""
+        return self._made[0]
 
     def advisory(self) -> Reader:
         """This reader, for questions that nothing depends on: it gives up soon; see ADVISORY_TRIES."""
@@ -197,6 +204,7 @@ class Reader:
         return self._clock.monotonic() - self._pace.silenced
 
     async def _exchange(self, permit: Permit, method: str, path: str, **arguments: Any) -> Exchange:
+        self._made[0] += 1
         try:
             exchange = await fetch(
                 self._http,

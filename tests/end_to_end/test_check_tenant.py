@@ -86,7 +86,8 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert sum(rows.values()) == 2 * rows["read"]
     checked = ended.json["checked"]
     assert (checked["in_progress"], checked["held"], checked["unclear"]) == (1, 1, 0)
-    assert checked["calls"] + 2 == precheck_calls(tenant) == 6
+    # The look for other ledgers, the configuration and two triggers count; that the ledger is compared does not.
+    assert checked["calls"] - 3 == precheck_calls(tenant) - 1 == 5
     assert accepted(tenant) == once(pair_of(row) for row in ROWS[2:])
     row_class, reason = result_of(path, 0)
     assert row_class == "already_submitted"
@@ -95,7 +96,7 @@ def test_the_precheck_skips_changes_in_progress_and_held_items_and_gives_the_rea
     assert reason.endswith(f" since {datetime.now(UTC):%Y-%m-%d}")
     assert result_of(path, 1) == ("already_held", "held already, by the tenant's search index")
     # On a slow machine, the message also gives the age of the answers.
-    assert "Asked the tenant in 4 calls" in ended.err
+    assert "Asked the tenant in 8 calls" in ended.err
     assert "1 change is already in progress and 1 change is already held." in ended.err
 
 
@@ -266,9 +267,9 @@ def test_the_precheck_reuses_answers_until_they_are_too_old(
     tenant.tenant.conclude("REJECTED")
     again = submit(program, tenant, path)
     assert again.json["rows"]["already_submitted"] == 4
-    assert again.json["checked"]["calls"] == 0
+    assert again.json["checked"]["calls"] == 1
     assert again.json["checked"]["age_s"] > 0
-    assert "The tenant answered a moment ago" in again.err
+    assert "Asked the tenant in 1 call" in again.err
     assert precheck_calls(tenant) == before + 1, "the ledger is still new"
     anew = submit(program, tenant, path, "--max-age", "0")
     assert anew.json["rows"]["submitted"] == 4
@@ -394,5 +395,5 @@ def test_commands_that_begin_no_run_do_not_make_a_ledger(
 def test_the_precheck_asks_the_embedded_sandbox_like_any_tenant(program: Program, path: Path) -> None:
     ended = program("submit", path, "--yes", "--json", "--sandbox", env={"ACCESS_BATCH_RATE": "5000/1"})
     assert ended.code == 0
-    assert ended.json["checked"]["calls"] == 4
+    assert ended.json["checked"]["calls"] == 7
     assert ended.json["rows"]["submitted"] == 4
