@@ -81,7 +81,7 @@ def describe_doubts(precheck: PrecheckResult) -> Iterator[str]:
         )
     if precheck.unclear:
         yield (
-            f"{count(precheck.unclear, 'pending request')} of these people {_do(precheck.unclear)} not name the item, "
+            f"{count(precheck.unclear, 'pending request')} {_do(precheck.unclear)} not name the item or the person, "
             "so it could not be compared with your file: look at the tenant."
         )
 

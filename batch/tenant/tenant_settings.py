@@ -135,8 +135,8 @@ def read_config(document: Mapping[str, Any]) -> AccessRequestConfig:
 
 
 def read_subscription(row: object) -> Subscription | None:
-    """A subscription; None if it is not enabled, or does not name its trigger."""
-    if not isinstance(row, dict) or row.get("enabled") is False or not _text(row.get("triggerId")):
+    """A subscription; None if it is not certainly enabled, or does not name its trigger."""
+    if not isinstance(row, dict) or row.get("enabled", True) is not True or not _text(row.get("triggerId")):
         return None
     return Subscription(
         trigger=_text(row["triggerId"]), name=_text(row.get("name")), filtered=bool(_text(row.get("filter")))

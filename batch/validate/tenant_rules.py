@@ -70,7 +70,7 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
         About.ITEM,
         False,
         "the access lasts longer than the {} permits",
-        "give an earlier remove_date",
+        "give a remove_date that is early enough",
     ),
     "comment_required": TenantRule(
         About.ITEM,

@@ -56,7 +56,7 @@ def test_revokes_of_access_that_is_not_held_are_counted_and_late_grants_explaine
 
 
 def test_rows_without_a_known_item_are_reported() -> None:
-    assert "4 pending requests of these people do not name the item" in described(unclear=4)
+    assert "4 pending requests do not name the item or the person" in described(unclear=4)
 
 
 def test_how_far_a_long_precheck_has_come_is_told_once_its_length_is_known() -> None:

@@ -143,7 +143,7 @@ def test_only_enabled_subscribers_of_triggers_that_wait_are_found_in_two_calls()
     rows = (
         {"triggerId": PRE, "name": "Gate", "enabled": True, "type": "HTTP"},
         {"triggerId": DYNAMIC, "name": "Router", "enabled": True, "filter": "$[?(@.x)]"},
-        {"triggerId": PRE, "name": "Off", "enabled": False},
+        *({"triggerId": PRE, "name": "Off", "enabled": off} for off in (False, None, "false", 0)),
         {"triggerId": "idn:access-request-post-approval", "name": "Told", "enabled": True},
         {"name": "No trigger", "enabled": True},
         "no row",
