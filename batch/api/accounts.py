@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.api.account_key import is_account, row_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -22,6 +24,7 @@ ASSIGNMENT_ID: Final = "assignmentId"
 """Field of a revoke's item: which of several assignments of a role is revoked."""
 
 _UUID: Final = "accountUuid"
+_ACCOUNT_ID: Final = "accountId"
 
 
 def grant_selection(accounts: Iterable[tuple[str, str, str]]) -> str:
@@ -88,30 +91,27 @@ def needs_nesting(selection: str) -> bool:
 
 
 def row_accounts(accounts: object) -> frozenset[str]:
-    """What a row's `requestedAccounts` names its accounts by; empty if it names none that can be read."""
+    """The keys of the accounts that a row's `requestedAccounts` names; empty if it names none that can be read."""
     if not isinstance(accounts, list):
         return frozenset()
-    names = [one.get(name) for one in accounts if isinstance(one, dict) for name in (_UUID, "accountId")]
-    return frozenset(name.casefold() for name in names if isinstance(name, str) and name)
+    keys = [row_key(_word(one, _UUID), _word(one, _ACCOUNT_ID)) for one in accounts if isinstance(one, dict)]
+    return frozenset(key for key in keys if key)
 
 
-def is_selected(selection: str, accounts: frozenset[str]) -> bool | None:
-    """Whether a row with these accounts is about a selection; None if that is not known.
+def is_selected(account: str, accounts: frozenset[str]) -> bool | None:
+    """Whether a row with these accounts is about a change for an account; None if that is not known.
 
     Args:
-        selection: Of a change; it names an account.
+        account: Key of the change's account; it names one.
         accounts: From `row_accounts`.
     """
-    fields = selected_fields(selection)
-    chosen = [_names(one) for source in fields.get(ACCOUNT_SELECTION, ()) for one in source["accounts"]]
-    chosen += [frozenset({fields[NATIVE_IDENTITY].casefold()})] if NATIVE_IDENTITY in fields else []
-    if not accounts or not chosen:
-        return None
-    return all(names & accounts for names in chosen)
+    said = {is_account(account, one) for one in accounts}
+    return True if True in said else None if None in said or not said else False
 
 
-def _names(account: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(account[name].casefold() for name in (_UUID, NATIVE_IDENTITY) if account.get(name))
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    word = fields.get(name)
+    return word if isinstance(word, str) else ""
 
 
 def _text(fields: Mapping[str, Any]) -> str:

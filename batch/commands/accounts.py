@@ -12,13 +12,20 @@ import polars as pl
 from batch.commands.session import notices_on
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.errors import SettingsError
-from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup
+from batch.loops.accounts import AccountLookup
+from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
-from batch.names.accounts import ACCOUNT, NO_CHOICE, Wanted, chosen, needs_assignment
+from batch.names.accounts import ACCOUNT, CLEAR, Wanted, chosen
 from batch.names.meaning import NameMeaning, NameOutcome
-from batch.report.precheck import describe_assignments, describe_no_accounts
-from batch.text import count
+from batch.report.precheck import (
+    describe_account_calls,
+    describe_accounts_asked,
+    describe_calls,
+    describe_left_to_tenant,
+    describe_no_accounts,
+)
 from batch.validate.prepare import ACCOUNT_COLUMNS, blank_to_null
+from batch.validate.tenant_rules import ACCOUNT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,16 +41,29 @@ if TYPE_CHECKING:
     from batch.status.in_progress import TenantView
     from batch.validate.rows import Validated
 
-RULE: Final = "account_found"
-"""The rule that a row breaks whose account is not found, or that needs one and names none."""
-
 _MOST_BYTES: Final = 1_000
 """Of an account and its source. No account has a longer name, and databases limit what an index may hold."""
 
+SHOWN_EVERY: Final = 10.0
+"""Seconds between two lines that say how far the questions have come."""
+
 _CHANGE: Final = ("identity_id", "item_type", "item_id", "operation")
-_TOO_LONG: Final = NameMeaning(
-    outcome=NameOutcome.UNKNOWN, problem=f"account and source are longer than {_MOST_BYTES:,} bytes: shorten them"
+
+
+def _unknown(problem: str) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
+
+
+_TOO_LONG: Final = _unknown(f"account and source are longer than {_MOST_BYTES:,} bytes: shorten them")
+_NEVER: Final = _unknown(f"--check-tenant never asks nothing, so nobody knows the account: leave that out, or {CLEAR}")
+_NOT_KEPT: Final = _unknown(
+    "which account was planned is not known to this machine: discard the run's plan and submit the input again, or "
+    f"{CLEAR}"
 )
+
+
+def _is_too_long(one: Wanted) -> bool:
+    return len(f"{one.account}{one.source}".encode()) > _MOST_BYTES
 
 
 def names_accounts(rows: pl.DataFrame) -> bool:
@@ -87,16 +107,13 @@ class Accounts:
         """
         if self._meanings is not None and run is None:
             return
-        wanted = list(dict.fromkeys(_wanted(validated, rows).values()))
+        wanted = [one for one in dict.fromkeys(_wanted(validated, rows).values()) if not _is_too_long(one)]
         known = self._meanings or {}
         planned = self._planned(wanted, ledger, run)
         known |= {one: meaning for one, meaning in planned.items() if meaning.outcome is NameOutcome.FOUND}
         missing = [one for one in wanted if one not in known]
         if missing and self._settings.check_tenant is CheckTenant.NEVER:
-            self._screen.say(
-                f"{count(len(missing), 'change')} of this input may be for another account than the rows name: "
-                "--check-tenant never asks nothing, and the tenant chooses."
-            )
+            known |= dict.fromkeys(missing, _NEVER)
         elif missing:
             known |= asyncio.run(self._ask(missing, ledger, sessions))
         self._meanings = known
@@ -114,44 +131,55 @@ class Accounts:
         return with_accounts(validated, wanted, self._meanings)
 
     def meanings(self) -> dict[NameKey, NameMeaning]:
-        """What the accounts mean, to be kept with the run's plan; what needs none is left out."""
-        return {
-            (ACCOUNT, one.as_name): meaning
-            for one, meaning in (self._meanings or {}).items()
-            if meaning not in (NO_CHOICE, _TOO_LONG)
-        }
+        """What the accounts mean, to be kept with the run's plan."""
+        return {(ACCOUNT, one.as_name): meaning for one, meaning in (self._meanings or {}).items()}
 
     def _planned(self, wanted: list[Wanted], ledger: Ledger, run: Run | None) -> dict[Wanted, NameMeaning]:
+        """What the run was planned with; what is not kept is left out."""
         if run is None or not wanted or not ledger.decisions.has_planned(run.id):
             return {}
-        names = {one: (ACCOUNT, one.as_name) for one in wanted}
+        names = {one: (ACCOUNT, one.as_name) for one in wanted if not _is_too_long(one)}
         kept = ledger.decisions.names(run.id, names.values())
-        return {one: kept.get(name, NO_CHOICE) for one, name in names.items()}
+        return {one: kept[name] for one, name in names.items() if name in kept}
 
     async def _ask(self, wanted: list[Wanted], ledger: Ledger, sessions: SessionFactory) -> dict[Wanted, NameMeaning]:
-        by_assignment = {(one.identity, one.item) for one in wanted if needs_assignment(one)}
-        self._screen.say(*describe_assignments(len(by_assignment), MOST_ASSIGNMENTS))
-        long = {one: _TOO_LONG for one in wanted if len(f"{one.account}{one.source}".encode()) > _MOST_BYTES}
+        settings = self._settings
+
+        def show() -> None:
+            self._screen.say(*describe_calls(lookup.calls, lookup.about))
+
         async with sessions.open(ledger, notices_on(self._screen)) as session:
-            since = self._runtime.now() - timedelta(seconds=self._settings.max_age)
-            lookup = account_lookup(session, ledger, sessions.access.tenant, self._settings, self._runtime, since=since)
-            found = await lookup.meanings(one for one in wanted if one not in long)
-        unknown = describe_no_accounts(lookup.closed, self._settings.dialect)
-        if unknown and self._settings.check_tenant is CheckTenant.ALWAYS:
+            since = self._runtime.now() - timedelta(seconds=settings.max_age)
+            tenant = sessions.access.tenant
+            lookup = account_lookup(session, ledger, tenant, settings, self._screen, self._runtime, since=since)
+            async with meanwhile(show, every=SHOWN_EVERY):
+                found = await lookup.meanings(wanted)
+        unknown = describe_no_accounts(lookup.closed)
+        if unknown and settings.check_tenant is CheckTenant.ALWAYS:
             raise SettingsError(
                 " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."
             )
-        self._screen.say(*unknown)
-        return found | long
+        self._screen.say(*describe_accounts_asked(lookup.calls))
+        return found
 
 
 def account_lookup(
-    session: TenantSession, ledger: Ledger, tenant: str, settings: Settings, runtime: Runtime, *, since: datetime
+    session: TenantSession,
+    ledger: Ledger,
+    tenant: str,
+    settings: Settings,
+    screen: Screen,
+    runtime: Runtime,
+    *,
+    since: datetime,
 ) -> AccountLookup:
-    """A lookup of accounts in one session."""
+    """A lookup of accounts in one session, which says how many calls it will make."""
+
+    def announce(calls: int, left: int) -> None:
+        screen.say(*describe_account_calls(calls, settings.pace, left))
+
     dialect = settings.dialect
     return AccountLookup(
-        index=session.tenant.holdings,
         choices=session.tenant.accounts,
         memory=ledger.cache,
         tenant=tenant,
@@ -160,17 +188,20 @@ def account_lookup(
         width=settings.concurrency,
         has_choices=bool(dialect.paths.accounts_selection),
         nested=dialect.nested,
+        scope=dialect.accounts_selection_scopes[0],
+        announce=announce,
     )
 
 
-async def unchosen(lookup: AccountLookup, fresh: pl.DataFrame, view: TenantView) -> pl.DataFrame:
+async def unchosen(lookup: AccountLookup, fresh: pl.DataFrame, view: TenantView, screen: Screen) -> pl.DataFrame:
     """The fresh changes without an account that need one, by dedupe's TENANT_VERDICTS."""
     crowded = fresh.filter((pl.col("account") == "") & pl.col("identity_id").is_in(list(view.crowded)))
     wanted = [Wanted(*change) for change in crowded.select(_CHANGE).rows()]
     found = await lookup.meanings(wanted, view.crowded) if wanted else {}
+    screen.say(*describe_left_to_tenant(len(lookup.left_to_tenant)))
     return pl.DataFrame(
         [
-            (*one[:3], "", RowClass.REJECTED.value, f"{RULE}: {meaning.problem}")
+            (*one[:3], "", RowClass.REJECTED.value, f"{ACCOUNT_FOUND}: {meaning.problem}")
             for one, meaning in found.items()
             if meaning.outcome is not NameOutcome.FOUND
         ],
@@ -187,9 +218,11 @@ def with_accounts(
     Args:
         validated: Changes without accounts.
         wanted: By the position of a change, what its row names.
-        meanings: What that means; without any it means no account.
+        meanings: What that means. A row whose meaning is missing is rejected.
     """
-    found = {position: meanings.get(one, NO_CHOICE) for position, one in wanted.items()}
+    found = {
+        position: _TOO_LONG if _is_too_long(one) else meanings.get(one, _NOT_KEPT) for position, one in wanted.items()
+    }
     changes = validated.changes.with_row_index("position")
     rows = changes.get_column("row")
     problems: dict[int, list[str]] = {}
@@ -205,7 +238,7 @@ def with_accounts(
         .select(validated.changes.columns)
     )
     rejected = pl.DataFrame(
-        [(row, RULE, "; ".join(dict.fromkeys(texts))) for row, texts in problems.items()],
+        [(row, ACCOUNT_FOUND, "; ".join(dict.fromkeys(texts))) for row, texts in problems.items()],
         schema=validated.rejected.schema,
         orient="row",
     )

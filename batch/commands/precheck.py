@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
 from batch.answers.events import PrecheckCost, PrecheckResult, tell_each
 from batch.api.dialects import ADMIN_LEVEL
-from batch.commands.accounts import account_lookup, unchosen
+from batch.commands.accounts import SHOWN_EVERY, account_lookup, unchosen
 from batch.commands.interrupt import on_interrupt
 from batch.commands.preflight import CommandPreflight
 from batch.commands.session import notices_on, require_fit_token
@@ -48,6 +48,7 @@ from batch.status.findings import entitlements_to_ask, items_to_ask
 from batch.status.in_progress import count_unclear, not_held, plain_grants, tenant_verdicts
 from batch.text import without_password
 from batch.validate.rows import EXTENDS
+from batch.validate.tenant_rules import ACCOUNT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -71,9 +72,6 @@ if TYPE_CHECKING:
 
 
 _Answer = TypeVar("_Answer")
-
-_SHOWN_EVERY: Final = 10.0
-"""Seconds between two lines that say how far the questions have come."""
 
 
 class CommandPrecheck:
@@ -139,7 +137,7 @@ class CommandPrecheck:
             StoppedError: The tenant can't be reached, so nothing can be sent either.
         """
         self.end_dates = describe_end_dates(classified.changes)
-        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection", EXTENDS)
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, EXTENDS)
         if fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
         if self._when is CheckTenant.NEVER:
@@ -149,7 +147,7 @@ class CommandPrecheck:
 
     async def ask_again(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
         """As `ask`, of what is about to be sent, while the command sends: no older answer counts."""
-        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, "selection", EXTENDS)
+        fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, EXTENDS)
         if fresh.is_empty() or self._when is CheckTenant.NEVER:
             return pl.DataFrame(schema=TENANT_VERDICTS)
         self._since = self._runtime.now()
@@ -299,7 +297,7 @@ class CommandPrecheck:
         return answered
 
     async def _run(self, ledger: Ledger, scope: PrecheckScope, fresh: pl.DataFrame) -> TenantView:
-        settings, dialect = self._settings, self._settings.dialect
+        settings, dialect, tenant = self._settings, self._settings.dialect, self._sessions.access.tenant
         unshown: tuple[str, ...] = ()
         async with self._sessions.open(ledger, self._tell) as session:
             self._readers.append(session.tenant.reader)
@@ -312,7 +310,7 @@ class CommandPrecheck:
                 question = SettingsQuestion(
                     session.tenant.settings,
                     memory=ledger.cache,
-                    tenant=self._sessions.access.tenant,
+                    tenant=tenant,
                     dialect=settings.api,
                     since=self._since,
                     clock=self._runtime.clock,
@@ -320,14 +318,12 @@ class CommandPrecheck:
                 self.tenant_settings = await question.ask(token_claims)
                 unshown = tuple(describe_unshown(self.tenant_settings, dialect))
             sees_all = ADMIN_LEVEL in token_claims.authorities
-            preflight = self.preflight.of(
-                session.tenant.reader, ledger, self._sessions.access.tenant, since=self._since
-            )
+            preflight = self.preflight.of(session.tenant.reader, ledger, tenant, since=self._since)
             holders_of_roles = people_to_ask(fresh)
             end_dates = EndDates(
                 session.tenant.accounts,
                 memory=ledger.cache,
-                tenant=self._sessions.access.tenant,
+                tenant=tenant,
                 since=self._since,
                 clock=self._runtime.clock,
                 width=settings.concurrency,
@@ -345,22 +341,23 @@ class CommandPrecheck:
                 sees_all=sees_all,
                 myself=token_claims.user_id,
                 memory=ledger.cache,
-                tenant=self._sessions.access.tenant,
+                tenant=tenant,
                 since=self._since,
                 clock=self._runtime.clock,
                 width=settings.concurrency,
                 tell=self._tell,
             )
-            async with meanwhile(self._show_calls, every=_SHOWN_EVERY):
+            async with meanwhile(self._show_calls, every=SHOWN_EVERY):
                 tenant_view = await precheck.ask(scope)
                 if holders_of_roles:
                     tenant_view = replace(tenant_view, ends=await end_dates.ask(holders_of_roles))
                 await self.preflight.ask(preflight, fresh, tenant_view)
-            if dialect.paths.accounts_selection:
-                tenant = self._sessions.access.tenant
-                lookup = account_lookup(session, ledger, tenant, settings, self._runtime, since=self._since)
-                self._unchosen = await unchosen(lookup, fresh, tenant_view)
-                unshown += tuple(describe_no_accounts(lookup.closed, dialect))
+                if dialect.paths.accounts_selection and ACCOUNT_FOUND not in settings.ignore:
+                    lookup = account_lookup(
+                        session, ledger, tenant, settings, self._screen, self._runtime, since=self._since
+                    )
+                    self._unchosen = await unchosen(lookup, fresh, tenant_view, self._screen)
+                    unshown += tuple(describe_no_accounts(lookup.closed))
             unshown += tuple(describe_closed_end_dates(end_dates.closed, dialect))
         self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread

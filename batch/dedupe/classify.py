@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, outcome_column
-from batch.dedupe.overlap import ACCESS, KEY, may_be_one
+from batch.dedupe.overlap import ACCESS, KEY, is_one, may_be_one
 from batch.dedupe.reasons import ERASES, KEEP_ONE, SUPERSEDED, UNSENT, known_intention, ledger_reason, would_erase
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
@@ -287,8 +287,9 @@ def _against_ledger(
         own_number = pl.when(superseded).then("own_number").otherwise(own_number)
     unsent = pl.col("known_state") == State.PLANNED.value
     erases = pl.lit(value=False) if now is None else ~same & ~is_open & would_erase(now)
+    sure = is_one(pl.col("account"), pl.col("known_account"))
     against_class = (
-        pl.when(superseded | (~is_own & (~same | unsent | in_doubt)))
+        pl.when(superseded | (~is_own & (~same | unsent | in_doubt | ~sure)))
         .then(pl.lit(RowClass.HELD_BACK.value))
         .when(~is_own)
         .then(pl.lit(RowClass.ALREADY_SUBMITTED.value))
@@ -302,7 +303,7 @@ def _against_ledger(
         .when(~is_own & erases)
         .then(phrase(ERASES, pl.col("known_run"), pl.col("known_remove_date")))
         .when(~is_own)
-        .then(ledger_reason(same, unsent, in_doubt, busy))
+        .then(ledger_reason(same, unsent, in_doubt, sure, busy))
         .alias("against_reason"),
     )
     return found if free.is_empty() else _with_contrary_plans(found, keys, free)

@@ -2,7 +2,7 @@
 
 The account is part of a change's key only if its person has several on the item's source, and is empty otherwise. Older
 changes, and those of which nobody knew that there are several, have none: they may be about any account of the person,
-so an empty account overlaps every one.
+so an empty account overlaps every one. Two accounts overlap as well if nothing tells them apart, see api.account_key.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Final
 
 import polars as pl
 
+from batch.api.account_key import ID, NAME, NATIVE, UUID, word_of_pattern
+
 ACCESS: Final = ("identity_id", "item_type", "item_id")
 """Columns of an access: the key of a change without its account."""
 
@@ -18,9 +20,25 @@ KEY: Final = (*ACCESS, "account")
 """Columns of the key of a change."""
 
 
+def is_one(account: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """Whether two accounts of one access are certainly the same."""
+    return (account == other) | _share(account, other, ID, UUID, NATIVE)
+
+
 def may_be_one(account: pl.Expr, other: pl.Expr) -> pl.Expr:
-    """Whether two accounts of one access may be the same."""
-    return (account == other) | (account == "") | (other == "")
+    """Whether two accounts of one access may be the same: they share a word, or nothing tells them apart."""
+    differ = pl.any_horizontal(
+        _word(account, kind).is_not_null() & _word(other, kind).is_not_null() for kind in (ID, UUID, NATIVE)
+    )
+    return (account == other) | ~differ | _share(account, other, ID, UUID, NATIVE, NAME)
+
+
+def _share(account: pl.Expr, other: pl.Expr, *kinds: str) -> pl.Expr:
+    return pl.any_horizontal((_word(account, kind) == _word(other, kind)).fill_null(value=False) for kind in kinds)
+
+
+def _word(account: pl.Expr, kind: str) -> pl.Expr:
+    return account.str.extract(word_of_pattern(kind))
 
 
 def overlapping(lines: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:

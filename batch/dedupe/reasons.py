@@ -31,6 +31,10 @@ _CONFLICT: Final = (
     "run the same command again"
 )
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"
+_PERHAPS: Final = (
+    "perhaps accepted in run {} at {}{}: one of the two names no account, or names it otherwise; request "
+    "it in the tenant if it is for another account"
+)
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
 _DATE: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
@@ -45,13 +49,14 @@ def would_erase(now: datetime) -> pl.Expr:
     return is_grant & (pl.col("remove_date") == "") & (end > begins).fill_null(value=False)
 
 
-def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, busy: Mapping[str, str]) -> pl.Expr:
+def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, sure: pl.Expr, busy: Mapping[str, str]) -> pl.Expr:
     """Why an earlier change of another run sets a change aside.
 
     Args:
         same: Whether it wants the same.
         unsent: Whether it is planned.
         in_doubt: Whether it is in doubt.
+        sure: Whether it is certainly for the same account.
         busy: As in `classify`.
     """
     run = pl.col("known_run")
@@ -64,8 +69,10 @@ def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, busy: Mappi
         .then(phrase(_BUSY_SENDING, run, why))
         .when(in_doubt)
         .then(phrase(_DOUBT, run, pl.col("known_at")))
-        .when(same)
+        .when(same & sure)
         .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _outcome_text()))
+        .when(same)
+        .then(phrase(_PERHAPS, run, pl.col("known_at"), _outcome_text()))
         .otherwise(phrase(_CONFLICT, run, known_intention(), run))
     )
 

@@ -84,7 +84,7 @@ def remembered_of(
                 t.request.c.state,
                 t.detail.c.start_date,
                 t.detail.c.remove_date,
-                t.detail.c.selection,
+                t.detail.c.account,
                 t.track.c.access_request,
             )
             .select_from(t.identity)
@@ -113,7 +113,7 @@ def _one(row: Any) -> Remembered:
         operation=Operation(row.operation),
         start_date=row.start_date,
         remove_date=row.remove_date,
-        selection=row.selection,
+        account=row.account,
         state=State(row.state),
         access_request=row.access_request or "",
     )

@@ -11,6 +11,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from batch.api.token_claims import ORG
+from batch.dedupe.overlap import may_be_one
 from batch.errors import RunHeldError, SettingsError
 from batch.ledger import events
 from batch.ledger import tables as t
@@ -226,15 +227,14 @@ def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, ne
     """Takes out of planned requests the changes that the other tenant's runs have sent; of two planned, one stays."""
     for planned, other, void in ((kept, gone, {*VOID, State.PLANNED}), (gone, kept, VOID)):
         p, q = _changes_of(planned).subquery(), _changes_of(other).subquery()
-        account = (p.c.account == q.c.account) | (p.c.account == "") | (q.c.account == "")
-        same = sa.and_(account, *(p.c[name] == q.c[name] for name in _INTENTION))
-        query = (
-            sa.select(p.c.request, p.c.identity, p.c.item, p.c.run, p.c.changes, q.c.run.label("by"))
-            .join(q, same)
-            .where(p.c.state == State.PLANNED.value, q.c.state.not_in([state.value for state in void]))
-        )
-        schema = dict.fromkeys(("request", "identity", "item"), pl.Int64)
-        found = select_frame(connection, query, {**schema, "run": pl.String, "changes": pl.Int64, "by": pl.String})
+        same = sa.and_(*(p.c[name] == q.c[name] for name in _INTENTION))
+        numbers, texts = ("request", "identity", "item", "changes"), ("run", "account")
+        columns = (*(p.c[name] for name in (*numbers, *texts)), q.c.run.label("by"), q.c.account.label("other"))
+        is_sent = q.c.state.not_in([state.value for state in void])
+        query = sa.select(*columns).join(q, same).where(p.c.state == State.PLANNED.value, is_sent)
+        schema = dict.fromkeys(numbers, pl.Int64) | dict.fromkeys((*texts, "by", "other"), pl.String)
+        found = select_frame(connection, query, schema)
+        found = found.filter(may_be_one(pl.col("account"), pl.col("other"))).drop("account", "other")
         # A request is divided once, even if several runs have parts of it: which run is named is for people only.
         going = found.with_columns(pl.col("by").min().over("request")).unique().sort("request", "identity", "item")
         for (by,), changes in going.group_by("by", maintain_order=True):

@@ -1,54 +1,82 @@
-"""Which accounts changes mean: asked only for people who have several accounts on the item's source."""
+"""Which accounts changes mean: asked for rows that name one, and for people who may have several for the item."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.dialects import PAGE_LIMIT, ItemType
+from batch.api.dialects import ItemType
 from batch.loops.approvals import together
-from batch.names.accounts import NO_CHOICE, Account, ItemAccounts, SourceAccounts, choose, needs_assignment
+from batch.names.accounts import (
+    CLEAR,
+    NO_CHOICE,
+    Account,
+    Assignment,
+    ItemAccounts,
+    SourceAccounts,
+    choose,
+    may_choose,
+    needs_assignment,
+)
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.tenant.accounts import ITEMS_AT_ONCE
-from batch.tenant.reading import RefusedError
+from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.text import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.loops.precheck import AnswerCache
     from batch.model import Clock
-    from batch.names.accounts import Assignment, Wanted
+    from batch.names.accounts import Wanted
     from batch.status.in_progress import Item
     from batch.tenant.accounts import Choices
-    from batch.tenant.holdings import PeopleIndex
 
-ACCOUNTS: Final = "accounts for an item"
+ACCOUNTS: Final = "accounts to choose from"
 """Kind of cached answer: a person's accounts for an item, by JSON of the person, the item's type and id."""
 
 SOURCE: Final = "source of an item"
 """Kind of cached answer: the key of an item's source, by JSON of its type and id."""
 
+ASSIGNMENTS: Final = "assignments of a role"
+"""Kind of cached answer: a person's assignments of a role, by JSON of both ids."""
+
 MOST_ASSIGNMENTS: Final = 200
 """Most pairs of a person and a role that are asked for the role's assignments, which takes a call each."""
 
-_UNKNOWN: Final = NameMeaning(
-    outcome=NameOutcome.UNKNOWN,
-    problem="there are several accounts, and the tenant does not tell which: clear the column account",
-)
+MOST_QUESTIONS: Final = 10_000
+"""Most questions for the accounts of a person, each for up to ITEMS_AT_ONCE items."""
+
+MOST_ALONE: Final = 500
+"""Most further questions, each for one item, after the tenant has refused a question for several."""
+
+_KEPT_AT_ONCE: Final = 200
+"""Answers are kept after so many questions: an interrupted command does not ask all of them again."""
+
 _TOO_MANY: Final = f"only {MOST_ASSIGNMENTS} such roles are looked up at a time"
+_TOO_MANY_PEOPLE: Final = (
+    f"only {MOST_QUESTIONS:,} questions for accounts are asked at a time; submit the rest in another file"
+)
+_NOT_SHOWN: Final = "its answer leaves out this person or item, or can't be read"
 _OTHER_VERSION: Final = NameMeaning(
     outcome=NameOutcome.UNKNOWN,
-    problem="there are several accounts on the item's source, and only --api v1 can choose one",
+    problem=f"only --api v1 can grant on a chosen account, and v2024 to v2026 can revoke on one: use it, or {CLEAR}",
 )
+
+_Asked = tuple[str, str, str]
+"""A person, and type and id of an item, with ids as they are compared."""
+
+_Spelled = tuple[str, "Item"]
+"""The same with ids as they are written."""
 
 
 class AccountLookup:
     """The accounts that changes mean, in one tenant.
 
     Args:
-        index: Its search index.
         choices: Says which accounts there are.
         memory: Caches the answers.
         tenant: Its name in the ledger.
@@ -57,16 +85,18 @@ class AccountLookup:
         width: Most calls at a time.
         has_choices: Whether this API version says which accounts there are.
         nested: Whether it lets a request choose one.
+        scope: That a token needs for this.
+        announce: Takes how many calls will be made, and how many questions are left out, before they are.
 
     Attributes:
-        calls: Calls to the index.
-        closed: Why the tenant does not tell something; empty if it does.
+        closed: Why the tenant does not tell anything; empty if it does.
+        left_to_tenant: The changes for people with several accounts whose rows name none and are not rejected.
+        about: Calls announced so far.
     """
 
     def __init__(
         self,
         *,
-        index: PeopleIndex,
         choices: Choices,
         memory: AnswerCache,
         tenant: str,
@@ -75,8 +105,9 @@ class AccountLookup:
         width: int,
         has_choices: bool,
         nested: bool,
+        scope: str = "",
+        announce: Callable[[int, int], object] = lambda _calls, _left: None,
     ) -> None:
-        self._index = index
         self._choices = choices
         self._memory = memory
         self._tenant = tenant
@@ -85,59 +116,73 @@ class AccountLookup:
         self._slots = asyncio.Semaphore(width)
         self._has_choices = has_choices
         self._nested = nested
-        self.calls = 0
+        self._scope = scope
+        self._announce = announce
+        self._alone = MOST_ALONE
+        self._is_open = False
         self.closed = ""
+        self.left_to_tenant: frozenset[Wanted] = frozenset()
+        self.about = 0
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far."""
+        return self._choices.calls
 
     async def meanings(
-        self, wanted: Iterable[Wanted], crowded: Mapping[str, Collection[str]] | None = None
+        self, wanted: Iterable[Wanted], crowded: Mapping[str, Collection[str]] = MappingProxyType({})
     ) -> dict[Wanted, NameMeaning]:
-        """The account that each change means, NO_CHOICE if there is none to choose.
+        """The account that each change means, NO_CHOICE if a request need not name one.
+
+        A row that names an account is never taken for one that names none: if the tenant does not show that account,
+        the meaning is UNKNOWN and says why.
 
         Args:
             wanted: The changes.
-            crowded: The sources on which people have several accounts, by TenantView; None to ask.
+            crowded: The sources on which people have several accounts, by TenantView. Rows that name no account are
+                only looked up if their item may be on one of these.
 
         Raises:
             TenantLostError: The tenant can't be reached.
         """
         every = list(dict.fromkeys(wanted))
-        try:
-            if crowded is None:
-                crowded = await self._crowded({one.identity for one in every})
-            some = [one for one in every if crowded.get(one.identity)]
-            sources = await self._sources({(one.item_type, one.item) for one in some})
-            concerned = [one for one in some if _is_concerned(one, sources, crowded[one.identity])]
-            if not self._has_choices:
-                # Without a choice in the row, such a request goes as it always has.
-                return dict.fromkeys(every, NO_CHOICE) | {one: _OTHER_VERSION for one in concerned if one.account}
-            offered = await self._offered({(one.identity, one.item_type, one.item) for one in concerned})
-        except RefusedError as error:
-            self.closed = str(error)
-            return dict.fromkeys(every, NO_CHOICE)
-        assignments = await self._assignments(
-            one for one in concerned if needs_assignment(one) and (one.identity, one.item_type, one.item) in offered
-        )
         found = dict.fromkeys(every, NO_CHOICE)
+        if not self._has_choices:
+            return found | {one: _OTHER_VERSION for one in every if one.account}
+        concerned = [one for one in every if one.account] + await self._unnamed(every, crowded)
+        offered = await self._offered(concerned)
+        assignments = await self._assignments(
+            one for one in concerned if needs_assignment(one) and isinstance(offered[_asked(one)], ItemAccounts)
+        )
         for one in concerned:
-            accounts = offered.get((one.identity, one.item_type, one.item))
-            if accounts is not None:
+            accounts = offered[_asked(one)]
+            if isinstance(accounts, ItemAccounts):
                 known = assignments.get((one.identity, one.item), "")
                 found[one] = choose(one, accounts, nested=self._nested, assignments=known)
             elif one.account:
-                found[one] = _UNKNOWN
+                why = f"the tenant does not tell which accounts there are ({accounts}): {CLEAR}"
+                found[one] = NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+        self.left_to_tenant = frozenset(
+            one
+            for one in concerned
+            if not one.account
+            and found[one] == NO_CHOICE
+            and not (isinstance(accounts := offered[_asked(one)], ItemAccounts) and not accounts.crowded())
+        )
         return found
 
-    async def _crowded(self, people: Collection[str]) -> dict[str, Collection[str]]:
-        names = sorted(people)
-        batches = [names[start : start + PAGE_LIMIT] for start in range(0, len(names), PAGE_LIMIT)]
-        answers = await together([self._search(some) for some in batches])
-        return {person: sources for answer in answers for person, sources in answer.items()}
-
-    async def _search(self, people: Sequence[str]) -> dict[str, Collection[str]]:
-        async with self._slots:
-            self.calls += 1
-            found = await self._index.people(people, ())
-        return {name: person.crowded for name, person in found.items() if person.crowded}
+    async def _unnamed(self, every: Iterable[Wanted], crowded: Mapping[str, Collection[str]]) -> list[Wanted]:
+        """The changes without an account whose person may have several for the item: a role may be on any source."""
+        some = [one for one in every if not one.account and crowded.get(one.identity) and may_choose(one)]
+        try:
+            sources = await self._sources({(one.item_type, one.item) for one in some})
+        except RefusedError:
+            sources = {}
+        return [
+            one
+            for one in some
+            if (source := sources.get((one.item_type, one.item))) is None or source in crowded[one.identity]
+        ]
 
     async def _sources(self, items: Collection[Item]) -> dict[Item, str]:
         """The keys of the known sources of each item: a role may have several."""
@@ -155,31 +200,89 @@ class AccountLookup:
                 found |= new
         return found
 
-    async def _offered(self, asked: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], ItemAccounts]:
-        """A person's accounts for an item, by the ids of both and the item's type."""
-        wanted = {_key(*one): one for one in asked}
+    async def _offered(self, concerned: Iterable[Wanted]) -> dict[_Asked, ItemAccounts | str]:
+        """A person's accounts for an item, or why they are not known."""
+        spelled = {_asked(one): (one.identity, (one.item_type, one.item)) for one in concerned}
+        wanted = {_key(*one): one for one in spelled}
         kept = self._memory.get(self._tenant, ACCOUNTS, wanted, since=self._since)
-        found = {wanted[key]: _from_json(cached.value) for key, cached in kept.items()}
-        of_person: dict[str, list[Item]] = {}
-        for person, *item in sorted(set(asked) - found.keys()):
-            of_person.setdefault(person, []).append((item[0], item[1]))
+        found: dict[_Asked, ItemAccounts | str] = dict.fromkeys(spelled, _TOO_MANY_PEOPLE)
+        found |= {wanted[key]: _from_json(cached.value) for key, cached in kept.items()}
+        of_person: dict[str, list[_Asked]] = {}
+        for one in sorted(spelled.keys() - {wanted[key] for key in kept}):
+            of_person.setdefault(one[0], []).append(one)
         parts = [
-            self._ask(person, items[start : start + ITEMS_AT_ONCE])
-            for person, items in of_person.items()
-            for start in range(0, len(items), ITEMS_AT_ONCE)
+            {one: spelled[one] for one in some[start : start + ITEMS_AT_ONCE]}
+            for some in of_person.values()
+            for start in range(0, len(some), ITEMS_AT_ONCE)
         ]
-        new = {key: accounts for part in await together(parts) for key, accounts in part.items()}
-        at = self._clock.now()
-        self._memory.put(self._tenant, ACCOUNTS, {_key(*key): _as_json(one) for key, one in new.items()}, at=at)
-        return found | new
+        self._say_before(len(parts[:MOST_QUESTIONS]), sum(map(len, parts[MOST_QUESTIONS:])))
+        parts = parts[:MOST_QUESTIONS]
+        for start in range(0, len(parts), _KEPT_AT_ONCE):
+            at = self._clock.now()
+            answers = await together([self._ask(part) for part in parts[start : start + _KEPT_AT_ONCE]])
+            new = {key: one for part in answers for key, one in part.items()}
+            told = {_key(*key): _as_json(one) for key, one in new.items() if isinstance(one, ItemAccounts)}
+            self._memory.put(self._tenant, ACCOUNTS, told, at=at)
+            found |= new
+        return found
+
+    def _say_before(self, calls: int, left: int) -> None:
+        self.about += calls
+        if calls:
+            self._announce(calls, left)
+
+    async def _ask(self, spelled: Mapping[_Asked, _Spelled]) -> dict[_Asked, ItemAccounts | str]:
+        """One person's accounts for some items; for each of them alone if the tenant does not tell them together."""
+        async with self._slots:
+            found = await self._told(spelled)
+            untold = [one for one in spelled if not isinstance(found[one], ItemAccounts)]
+            if len(spelled) > 1 and not self.closed:
+                alone, self._alone = untold[: self._alone], max(self._alone - len(untold), 0)
+                for one in alone:
+                    found |= await self._told({one: spelled[one]})
+        return found
+
+    async def _told(self, spelled: Mapping[_Asked, _Spelled]) -> dict[_Asked, ItemAccounts | str]:
+        """The answer to one question; it is put again with ids as tenants write them if it does not tell everything."""
+        found: dict[_Asked, ItemAccounts | str] = dict.fromkeys(spelled, _NOT_SHOWN)
+        usual = {one: (one[0], (one[1], one[2])) for one in spelled}
+        for asked in (spelled, usual) if dict(spelled) != usual else (usual,):
+            if self.closed:
+                return dict.fromkeys(spelled, self.closed)
+            person, items = next(iter(asked.values()))[0], [item for _, item in asked.values()]
+            try:
+                told = await self._choices.of(person, items)
+            except RefusedError as error:
+                found = {one: said if isinstance(said, ItemAccounts) else str(error) for one, said in found.items()}
+                if isinstance(error, ForbiddenError) and not self._is_open:
+                    # Nobody was answered for, so it is not about this person.
+                    self.closed = f"{error}; that takes the scope {self._scope}" if self._scope else str(error)
+                    return dict.fromkeys(spelled, self.closed)
+                continue
+            self._is_open = True
+            found |= {one: told[item] for one, (_, item) in asked.items() if item in told}
+            if all(
+                isinstance(said, ItemAccounts) and any(of.accounts for of in said.sources) for said in found.values()
+            ):
+                break
+        return found
 
     async def _assignments(self, wanted: Iterable[Wanted]) -> dict[tuple[str, str], Sequence[Assignment] | str]:
         """The assignments of roles to people, or why they are not known, by the ids of both."""
         pairs = sorted({(one.identity, one.item) for one in wanted})
+        keys = {_key(*pair): pair for pair in pairs}
+        kept = self._memory.get(self._tenant, ASSIGNMENTS, keys, since=self._since)
         found: dict[tuple[str, str], Sequence[Assignment] | str] = dict.fromkeys(pairs, _TOO_MANY)
-        asked = pairs[:MOST_ASSIGNMENTS]
-        answers = await together([self._ask_assignments(*pair) for pair in asked])
-        return found | dict(zip(asked, answers, strict=True))
+        found |= {keys[key]: _assignments_from_json(cached.value) for key, cached in kept.items()}
+        asked = [pair for pair in pairs if _key(*pair) not in kept][:MOST_ASSIGNMENTS]
+        at = self._clock.now()
+        self._say_before(len(asked), sum(_key(*pair) not in kept for pair in pairs) - len(asked))
+        new = dict(zip(asked, await together([self._ask_assignments(*pair) for pair in asked]), strict=True))
+        told = {
+            _key(*pair): [_assignment_as_json(a) for a in one] for pair, one in new.items() if not isinstance(one, str)
+        }
+        self._memory.put(self._tenant, ASSIGNMENTS, told, at=at)
+        return found | new
 
     async def _ask_assignments(self, person: str, role: str) -> Sequence[Assignment] | str:
         async with self._slots:
@@ -189,16 +292,20 @@ class AccountLookup:
                 return str(error)
         return "its answer can't be read" if found is None else found
 
-    async def _ask(self, person: str, items: Sequence[Item]) -> dict[tuple[str, str, str], ItemAccounts]:
-        async with self._slots:
-            found = await self._choices.of(person, items)
-        return {(person, *item): accounts for item, accounts in found.items()}
+
+def _asked(wanted: Wanted) -> _Asked:
+    return (key_of(wanted.identity), wanted.item_type, key_of(wanted.item))
 
 
-def _is_concerned(wanted: Wanted, sources: Mapping[Item, str], crowded: Collection[str]) -> bool:
-    """Whether there may be several accounts to choose from."""
-    source = sources.get((wanted.item_type, wanted.item))
-    return source in crowded if source is not None else bool(wanted.account)
+def _assignment_as_json(one: Assignment) -> list[Any]:
+    return [one.id, sorted(map(list, one.accounts)), list(one.words)]
+
+
+def _assignments_from_json(value: Any) -> tuple[Assignment, ...]:
+    return tuple(
+        Assignment(id=id_, accounts=frozenset((source, name) for source, name in accounts), words=tuple(words))
+        for id_, accounts, words in value
+    )
 
 
 def _key(*parts: str) -> str:
@@ -207,15 +314,14 @@ def _key(*parts: str) -> str:
 
 def _as_json(accounts: ItemAccounts) -> list[Any]:
     sources = [[one.id, one.name, [[a.native, a.name, a.id, a.uuid] for a in one.accounts]] for one in accounts.sources]
-    return [accounts.blocked, sources, accounts.needless]
+    return [accounts.blocked, sources, accounts.required]
 
 
 def _from_json(value: Any) -> ItemAccounts:
-    # Answers that an older version has cached end earlier.
-    blocked, sources, *needless = value
+    blocked, sources, required = value
     return ItemAccounts(
         blocked=blocked,
-        needless=any(needless),
+        required=required,
         sources=tuple(
             SourceAccounts(
                 id=id_,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batch.api.account_key import ID, NAME, NATIVE, UUID, account_key, native_word, uuid_word
 from batch.api.accounts import assignment_selection, grant_selection, revoke_selection
 from batch.api.dialects import ItemType, Operation
 from batch.names.meaning import ITEM_WORDS, LISTED, NameMeaning, NameOutcome, shown_name
@@ -58,14 +59,20 @@ class Account:
     uuid: str = ""
 
     @property
-    def key(self) -> str:
-        """What tells it apart from others for good: an account may be moved, which changes its native identity."""
-        return self.id or self.native
+    def words(self) -> dict[str, str]:
+        """What tells it apart, by its kind, as it is compared."""
+        return {ID: key_of(self.id), UUID: uuid_word(self.uuid), NATIVE: native_word(self.native)}
 
-    @property
-    def words(self) -> frozenset[str]:
-        """What a row may call it, without regard to case."""
-        return frozenset(text.strip().casefold() for text in (self.native, self.name, self.id, self.uuid) if text)
+    def is_called(self, text: str) -> bool:
+        """Whether a row may mean it by a text."""
+        words = self.words
+        said = (
+            (native_word(text), words[NATIVE]),
+            (native_word(text), native_word(self.name)),
+            (key_of(text.strip()), words[ID]),
+            (uuid_word(text), words[UUID]),
+        )
+        return any(one == other != "" for one, other in said)
 
     @property
     def description(self) -> str:
@@ -76,11 +83,39 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceAccounts:
-    """A person's accounts on one source of an item."""
+    """A person's accounts on one source of an item.
+
+    Attributes:
+        id: Id of the source.
+        name: Its name; empty if the tenant leaves it out.
+        accounts: Each once.
+    """
 
     id: str
     name: str
     accounts: tuple[Account, ...]
+
+    @property
+    def description(self) -> str:
+        """For messages."""
+        return shown_name(self.name or self.id)
+
+    def is_called(self, text: str) -> bool:
+        """Whether a row means it by a text."""
+        return key_of(text.strip()) == key_of(self.id) or text.strip().casefold() == self.name.casefold()
+
+    def key(self, account: Account) -> str:
+        """What tells one of the accounts apart for good: words that another one shares do not."""
+        others = [one.words for one in self.accounts if one is not account]
+        own = {kind: word for kind, word in account.words.items() if all(word != other[kind] for other in others)}
+        if not own.get(ID) and not own.get(UUID):
+            name = native_word(account.name)
+            own |= (
+                {}
+                if any(name == native_word(one.name) for one in self.accounts if one is not account)
+                else {NAME: name}
+            )
+        return account_key(own)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,12 +125,26 @@ class ItemAccounts:
     Attributes:
         sources: Of each of the item's sources.
         blocked: Why nobody may choose; empty if they may.
-        needless: Whether the tenant says that a grant needs no choice, however many accounts there are.
+        required: Whether the tenant says that a request must choose.
     """
 
     sources: tuple[SourceAccounts, ...]
     blocked: str = ""
-    needless: bool = False
+    required: bool = False
+
+    def crowded(self) -> list[SourceAccounts]:
+        """The sources with several accounts."""
+        return [source for source in self.sources if len(source.accounts) > 1]
+
+
+def once_each(sources: Iterable[SourceAccounts]) -> tuple[SourceAccounts, ...]:
+    """The same sources and accounts without repetitions: tenants list some twice."""
+    found: dict[str, SourceAccounts] = {}
+    for one in sources:
+        before = found.get(key_of(one.id), one)
+        accounts = {tuple(account.words.values()): account for account in (*before.accounts, *one.accounts)}
+        found[key_of(one.id)] = replace(before, accounts=tuple(accounts.values()))
+    return tuple(found.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +153,8 @@ class Assignment:
 
     Attributes:
         id: The tenant's id, by which a revoke names it.
-        accounts: The key of the source, and the native identity or uuid in lower case, of each account that it is on.
+        accounts: The key of the source, and the native identity and uuid, as they are compared, of each account that
+            it is on.
         words: The same accounts for messages.
     """
 
@@ -114,7 +164,7 @@ class Assignment:
 
     def is_on(self, account: Account, source: str) -> bool:
         """Whether it is on an account of the source with this id."""
-        names = {text.casefold() for text in (account.native, account.uuid) if text}
+        names = {account.words[NATIVE], account.words[UUID]} - {""}
         return any((key_of(source), name) in self.accounts for name in names)
 
 
@@ -123,6 +173,8 @@ ACCOUNT: Final = "account"
 
 NO_CHOICE: Final = NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps(["", ""]))
 """There is nothing to choose."""
+
+CLEAR: Final = "clear the column account, and the tenant chooses"
 
 _NAME_IT: Final = "name it in the column account"
 
@@ -139,6 +191,11 @@ def needs_assignment(wanted: Wanted) -> bool:
     return is_revoke and bool(wanted.account)
 
 
+def may_choose(wanted: Wanted) -> bool:
+    """Whether a request for the change could name an account without the assignment of a role."""
+    return wanted.operation == Operation.GRANT or wanted.item_type == ItemType.ENTITLEMENT
+
+
 def choose(
     wanted: Wanted, offered: ItemAccounts, *, nested: bool, assignments: Sequence[Assignment] | str = ""
 ) -> NameMeaning:
@@ -151,35 +208,69 @@ def choose(
         assignments: The person's assignments of the item, or why they are not known; see `needs_assignment`.
 
     Returns:
-        NO_CHOICE if it needs none; otherwise the account's key and selection as `id`, or why none is found.
+        NO_CHOICE if a request need not name one: the row names none, or the only one that there is. Otherwise the
+        account's key and selection as `id`, or why none is found.
     """
-    crowded = [source for source in offered.sources if len(source.accounts) > 1]
-    if not crowded or (not wanted.account and not _must_choose(wanted, offered)):
-        return NO_CHOICE
-    named = [one for one in crowded if wanted.source.casefold() in {one.id.casefold(), one.name.casefold()}]
-    source = (named or crowded)[0]
-    if why := _why_not(wanted, offered, crowded, source, is_named=bool(named), nested=nested):
+    crowded = offered.crowded()
+    if not wanted.account:
+        return _unnamed(wanted, offered, nested=nested) if crowded else NO_CHOICE
+    if why := _why_not(wanted, offered, crowded, nested=nested):
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
-    found = [one for one in source.accounts if wanted.account.strip().casefold() in one.words]
-    if len(found) != 1:
+    sources = _meant(wanted, crowded) if crowded else _meant(wanted, offered.sources)
+    every = [(source, one) for source in sources for one in source.accounts]
+    found = [(source, one) for source, one in every if one.is_called(wanted.account)]
+    if not found or (crowded and len(found) > 1):
         which = "may be any of several accounts" if found else "is none of the accounts"
-        listed = _listed(one.description for one in found or source.accounts)
-        why = f"'{shown_name(wanted.account)}' {which} on {shown_name(source.name)}: {listed}; {_NAME_IT}"
+        listed = _listed(one.description for _, one in found or every)
+        where = _listed(source.description for source in sources)
+        remedy = f"{_NAME_IT}, or clear that, and the tenant chooses"
+        why = f"'{shown_name(wanted.account)}' {which} on {where}: {listed}; {remedy}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+    if not crowded:
+        return NO_CHOICE
+    ((source, account),) = found
     if needs_assignment(wanted):
-        return _assigned(found[0], source, assignments)
-    return _found(wanted, found[0], source, offered)
+        return _assigned(account, source, assignments)
+    return _found(wanted, account, source, offered)
+
+
+def _meant(wanted: Wanted, sources: Sequence[SourceAccounts]) -> list[SourceAccounts]:
+    """The sources that a row may mean; empty if it names none of them."""
+    if not wanted.source:
+        return [*sources]
+    only = sources[0] if len(sources) == 1 else None
+    return [one for one in sources if one.is_called(wanted.source)] or ([only] if only and not only.name else [])
+
+
+def _unnamed(wanted: Wanted, offered: ItemAccounts, *, nested: bool) -> NameMeaning:
+    """What becomes of a row that names none of several accounts."""
+    can_choose = nested if wanted.operation == Operation.GRANT else may_choose(wanted)
+    if not offered.required or offered.blocked or not can_choose:
+        return NO_CHOICE
+    crowded = offered.crowded()
+    if len(crowded) > 1:
+        names = _listed(one.description for one in crowded)
+        why = f"there are several accounts on each of {names}: a row can choose on one source only"
+    else:
+        why = f"{_several(crowded[0])}; {_NAME_IT}"
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+
+
+def _several(source: SourceAccounts) -> str:
+    return f"there are several accounts on {source.description}: {_listed(one.description for one in source.accounts)}"
 
 
 def _assigned(account: Account, source: SourceAccounts, assignments: Sequence[Assignment] | str) -> NameMeaning:
     """The one assignment that is on an account."""
     if isinstance(assignments, str):
-        why = f"the tenant does not tell on which account the role is assigned ({assignments}): clear the account"
+        why = f"the tenant does not tell on which account the role is assigned ({assignments}): {CLEAR}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
     found = [one for one in assignments if one.is_on(account, source.id)]
     if len(found) == 1:
         selection = assignment_selection(found[0].id)
-        return NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps([account.key, selection], ensure_ascii=False))
+        return NameMeaning(
+            outcome=NameOutcome.FOUND, id=json.dumps([source.key(account), selection], ensure_ascii=False)
+        )
     if found:
         ids = _listed(shown_name(one.id) for one in found)
         why = f"the role is assigned several times on {account.description}: {ids}; revoke one in the tenant"
@@ -189,42 +280,27 @@ def _assigned(account: Account, source: SourceAccounts, assignments: Sequence[As
     return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
 
 
-def _why_not(
-    wanted: Wanted,
-    offered: ItemAccounts,
-    crowded: Sequence[SourceAccounts],
-    source: SourceAccounts,
-    *,
-    is_named: bool,
-    nested: bool,
-) -> str:
-    """Why no account can be chosen, and what to do; empty if one can."""
-    names = _listed(shown_name(one.name) for one in crowded)
-    accounts = _listed(one.description for one in source.accounts)
-    several = f"there are several accounts on {shown_name(source.name)}: {accounts}"
-    is_strange = bool(wanted.source and wanted.account) and not is_named
-    written = shown_name(wanted.source)
+def _why_not(wanted: Wanted, offered: ItemAccounts, crowded: Sequence[SourceAccounts], *, nested: bool) -> str:
+    """Why a row can name no account, and what to do; empty if it can."""
     is_grant = wanted.operation == Operation.GRANT
-    is_blocked = is_grant and bool(offered.blocked)
-    is_nameless = not is_grant and wanted.item_type == ItemType.ACCESS_PROFILE
-    kind = ITEM_WORDS[ItemType(wanted.item_type)]
+    sources = crowded or offered.sources
+    names = _listed(one.description for one in sources)
+    several, written = f"there are several accounts on {names}", shown_name(wanted.source)
     reasons = (
-        (is_strange, f"there are several accounts on {names}, and the source is '{written}': correct it, or clear it"),
-        (is_blocked, f"the tenant lets nobody choose an account for it ({shown_name(offered.blocked)}): clear it"),
-        (is_grant and not nested, f"{several}; only --api v1 can choose one"),
+        (not any(one.accounts for one in offered.sources), f"the tenant offers no account of this person: {CLEAR}"),
+        (not _meant(wanted, sources), f"the accounts are on {names}, not on '{written}': correct or clear the source"),
+        (
+            bool(crowded) and is_grant and bool(offered.blocked),
+            f"the tenant lets nobody choose an account for it ({shown_name(offered.blocked)}): {CLEAR}",
+        ),
+        (bool(crowded) and is_grant and not nested, f"{several}; only --api v1 can choose one: use it, or {CLEAR}"),
         (len(crowded) > 1, f"there are several accounts on each of {names}: a row can choose on one source only"),
-        (not wanted.account, f"{several}; {_NAME_IT}"),
-        (is_nameless, f"a revoke of the {kind} can't name an account: clear it"),
+        (
+            bool(crowded) and not is_grant and wanted.item_type == ItemType.ACCESS_PROFILE,
+            f"a revoke of the {ITEM_WORDS[ItemType.ACCESS_PROFILE]} can't name an account: {CLEAR}",
+        ),
     )
     return next((why for holds, why in reasons if holds), "")
-
-
-def _must_choose(wanted: Wanted, offered: ItemAccounts) -> bool:
-    """Whether a row that names no account must name one of several."""
-    if wanted.operation == Operation.GRANT and offered.needless:
-        return False
-    # Revokes of roles and access profiles without an account go as they always have.
-    return not offered.blocked and (wanted.operation == Operation.GRANT or wanted.item_type == ItemType.ENTITLEMENT)
 
 
 def _found(wanted: Wanted, account: Account, source: SourceAccounts, offered: ItemAccounts) -> NameMeaning:
@@ -233,7 +309,7 @@ def _found(wanted: Wanted, account: Account, source: SourceAccounts, offered: It
         selection = grant_selection((id_, one.uuid, one.native) for id_, one in ((source.id, account), *others))
     else:
         selection = revoke_selection(account.native)
-    return NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps([account.key, selection], ensure_ascii=False))
+    return NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps([source.key(account), selection], ensure_ascii=False))
 
 
 def _listed(texts: Iterable[str]) -> str:

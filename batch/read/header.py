@@ -72,6 +72,11 @@ _EXTENDS = frozenset(
 _NO_GRANTS = _REVOKES | _EXTENDS
 """Words for operations by their letters: only to find a column that may be the operation, never to read one."""
 
+_NATIVE = "nativeidentity"
+"""The API's name for what `account` holds."""
+_IDENTITYIQ = frozenset({"identityname", "roles", "attributename", "attributevalue"})
+"""Columns of IdentityIQ's files, in which the native identity may name the person as well."""
+
 _MOST_LISTED = 30
 _MOST_SHOWN = 80
 
@@ -161,6 +166,8 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
 def _with_api_names(names: list[str]) -> list[str]:
     """The names, with the API's own read as ours if `requestedFor` shows that they are these."""
     bare = {letters(name): name for name in names if not has_effect(name)}
+    if _NATIVE in bare and "account" not in names and not _IDENTITYIQ & bare.keys():
+        names = ["account" if name == bare[_NATIVE] else name for name in names]
     if "requestedfor" not in bare:
         return names
     # An `id` alone may be anybody's.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.account_key import written
 from batch.api.end_dates import EXTEND
 from batch.dedupe.overlap import KEY
 from batch.errors import UsageError
@@ -111,6 +112,7 @@ def plan_rows(
     group = _group(table, by)
     changes = _with_requests(classified, plan)
     rule, message = rule_and_message(pl.col("reason"))
+    keys = changes.get_column("account").unique().to_list()
     is_rejected = pl.col("class") == RowClass.REJECTED.value
     of_changes = changes.select(
         "file",
@@ -120,7 +122,9 @@ def plan_rows(
         pl.when(is_rejected).then(message).otherwise("reason").alias("reason"),
         "request",
         operation_said(),
-        *("identity_id", "item_type", "item_id", "account", "start_date", "remove_date", "comment"),
+        *("identity_id", "item_type", "item_id"),
+        pl.col("account").replace(keys, [written(key) for key in keys]),
+        *("start_date", "remove_date", "comment"),
         group.gather(changes.get_column("row")),
     )
     of_rows = _rejected(table, classified.rejected, group)

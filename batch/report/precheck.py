@@ -164,26 +164,44 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def describe_no_accounts(closed: str, dialect: Dialect) -> list[str]:
+def describe_no_accounts(closed: str) -> list[str]:
     """Why it can't be asked which accounts people have; nothing if it can."""
     if not closed:
         return []
-    scope = dialect.accounts_selection_scopes[0]
-    notice = (
-        f"Could not ask which accounts people have ({closed}). If somebody has several, the tenant chooses one. A "
-        f"token with the scope {scope} can ask."
-    )
-    return [notice]
+    chooses = "Where a row names no account and there are several, the tenant chooses one."
+    return [f"Could not ask which accounts people have ({closed}). {chooses}"]
 
 
-def describe_assignments(pairs: int, most: int) -> Iterator[str]:
-    """How many calls the assignments of roles take, if they are many.
+def describe_account_calls(calls: int, rate: Rate, left: int) -> Iterator[str]:
+    """How many calls it takes to find accounts, if they are many, and for how many nobody asks.
 
     Args:
-        pairs: Pairs of a person and a role whose revoke names an account.
-        most: So many of them are asked about.
+        calls: Calls to make.
+        rate: The rate limit in use.
+        left: People and items that are left out, as there are too many.
     """
-    if pairs < _FEWEST_ANNOUNCED:
-        return
-    more = f"; the rows of {pairs - most:,} more are rejected, submit those in another file" if pairs > most else ""
-    yield f"Asking the tenant on which accounts roles are assigned: at most {min(pairs, most):,} calls{more}."
+    more = (
+        f" {count(left, 'pair')} of a person and an item {_are(left)} left out: rows that name an account there are "
+        "rejected; for the others the tenant chooses."
+        if left
+        else ""
+    )
+    if more or calls >= _FEWEST_ANNOUNCED:
+        least = duration(calls * rate.seconds / rate.requests)
+        yield f"Asking the tenant which accounts people have: {count(calls, 'call')}, at least {least}.{more}"
+
+
+def describe_accounts_asked(calls: int) -> Iterator[str]:
+    """How many calls it took to find the accounts that rows name."""
+    if calls:
+        yield f"Asked the tenant in {count(calls, 'call')} which accounts the rows name."
+
+
+def describe_left_to_tenant(changes: int) -> Iterator[str]:
+    """That the tenant chooses the account of changes whose rows name none of several."""
+    if changes:
+        are, names = ("is", "names") if changes == 1 else ("are", "name")
+        yield (
+            f"{count(changes, 'change')} {are} for people with several accounts and {names} none: the tenant chooses "
+            "the account. The column account names one, with --api v1."
+        )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.api.account_key import written
 from batch.api.dialects import Operation
 from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
@@ -213,9 +214,10 @@ def _failed(changes: pl.DataFrame, run: str, shown: Sequence[str]) -> Sheet:
     return Sheet(tuple(rows.columns), rows)
 
 
-def _account(changes: pl.DataFrame) -> list[str]:
-    """The column of accounts, if any change names one: a row that is submitted again names the same one by its key."""
-    return ["account"] if (changes.get_column("account") != "").any() else []
+def _account(changes: pl.DataFrame) -> list[pl.Series]:
+    """The column of accounts, if any change names one: a row that is submitted again names the same one."""
+    accounts = changes.get_column("account")
+    return [pl.Series("account", [written(one) for one in accounts], pl.String)] if (accounts != "").any() else []
 
 
 def write_undo(
@@ -242,7 +244,7 @@ def write_undo(
                 change.identity,
                 change.item_type,
                 change.item,
-                change.account,
+                written(change.account),
                 comment,
                 origin.run,
             )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from batch.api.dialects import Rate
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
-from batch.validate.tenant_rules import TENANT_RULES
+from batch.validate.tenant_rules import ACCOUNT_FOUND, TENANT_RULES
 
 _DURATION: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhd]?)\s*", re.IGNORECASE)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -66,8 +66,9 @@ def read_tenant_rules(value: Any) -> Any:
     if not isinstance(given, list | tuple):
         raise ValueError("name rules of the tenant")  # noqa: TRY004 - pydantic takes no TypeError
     names = tuple(str(name).strip() for name in given)
-    if unknown := [name for name in names if name not in TENANT_RULES]:
-        raise ValueError(f"there is no rule {unknown[0]!r}; the rules are {', '.join(TENANT_RULES)}")
+    rules = (*TENANT_RULES, ACCOUNT_FOUND)
+    if unknown := [name for name in names if name not in rules]:
+        raise ValueError(f"there is no rule {unknown[0]!r}; the rules are {', '.join(rules)}")
     return names
 
 

@@ -33,7 +33,7 @@ class Remembered:
         remove_date: In the same form.
         state: Its request's.
         access_request: The tenant's id of the access request that a row last showed for it; empty if none did.
-        selection: How its request names one of several accounts; empty if it names none.
+        account: Key of its account, if its request names one of several; empty for none.
     """
 
     id: RequestId
@@ -42,7 +42,7 @@ class Remembered:
     remove_date: str
     state: State
     access_request: str = ""
-    selection: str = ""
+    account: str = ""
 
 
 class Account(Enum):
@@ -80,9 +80,9 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
     if row.access_request and any(change.access_request == row.access_request for change in changes):
         return Account.KNOWN
     same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
-    if len({change.selection for change in same}) > 1:
+    if len({change.account for change in same}) > 1:
         # They are for several accounts: the row must tell which.
-        same = [change for change in same if is_of_account(row, change.selection)]
+        same = [change for change in same if is_of_account(row, change.account)]
     if exact is not None:
         # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs.
         same = [change for change in same if change.id.number > exact.id.number]

@@ -200,7 +200,7 @@ def _resembling(doubt: Doubt, row: StatusRow, places: Places, since: datetime) -
     if doubt.tenant_before and row.created and row.created < doubt.tenant_before - SKEW:
         return None
     same_item = tuple(places.possibly(row))
-    has_account = all(is_of_account(row, request.items[i].selection) for _, i in same_item)
+    has_account = all(is_of_account(row, request.items[i].account) for _, i in same_item)
     fits = bool(same_item) and has_account and is_bare(row) and has_operation(row, request.operation)
     return Resembling(
         confidence=Confidence.LIKELY if fits and was_created_since(row, since) else Confidence.POSSIBLE,

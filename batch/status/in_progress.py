@@ -208,7 +208,7 @@ def tenant_verdicts(fresh: pl.DataFrame, known: pl.DataFrame, tenant_view: Tenan
     """Which fresh changes need no request, or must wait, because of what the tenant shows.
 
     Args:
-        fresh: Changes that the ledger does not rule out, one of each key: dedupe's KEY and INTENTION, and `selection`.
+        fresh: Changes that the ledger does not rule out, one of each key: dedupe's KEY and INTENTION.
         known: What the ledger has of their keys, by dedupe's KNOWN_SCHEMA.
         tenant_view: What the tenant shows.
 
@@ -315,12 +315,12 @@ def _granted_by_ledger(known: pl.DataFrame, since: datetime | None) -> frozenset
 def _in_progress(fresh: pl.DataFrame, tenant_view: TenantView) -> Iterator[tuple[str, ...]]:
     """TENANT_VERDICTS for what is in progress."""
     rows = [row for some in tenant_view.in_progress.values() for row in some]
-    changes = fresh.select(*KEY, "selection", *INTENTION)
+    changes = fresh.select(*KEY, *INTENTION)
     matches = with_rows(changes, ((row.identity, row.item, row.item_type) for row in rows))
-    for *key, selection, operation, start_date, remove_date, positions in matches.rows():
+    for *key, operation, start_date, remove_date, positions in matches.rows():
         wanted = (operation, _instant(start_date), _instant(sent_end(remove_date)))
         found = sorted((rows[position] for position in positions), key=lambda row: row.since)
-        about = [is_selected(selection, frozenset(row.accounts)) if selection else True for row in found]
+        about = [is_selected(key[-1], frozenset(row.accounts)) if key[-1] else True for row in found]
         found = [row for row, is_same in zip(found, about, strict=True) if is_same is not False]
         if not found:
             continue
@@ -358,7 +358,10 @@ _LATER: Final = "when it has ended, run the same command again"
 
 
 def _unclear(row: InProgress) -> str:
-    return f"in_progress_conflict: requested by {_who(row)}, perhaps for another account, is in progress; {_LATER}"
+    return (
+        f"in_progress_conflict: a request by {_who(row)} is in progress, perhaps for another account than this row's; "
+        f"{_LATER}"
+    )
 
 
 def _conflict(row: InProgress) -> str:

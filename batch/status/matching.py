@@ -93,9 +93,9 @@ def has_operation(row: StatusRow, operation: Operation) -> bool:
     return row.request_type in {"", REQUEST_TYPES[operation]}
 
 
-def is_of_account(row: StatusRow, selection: str) -> bool | None:
-    """Whether the row is about a change with that selection of an account; None if the row does not tell it."""
-    return is_selected(selection, row.accounts) if selection else True
+def is_of_account(row: StatusRow, account: str) -> bool | None:
+    """Whether the row is about a change for the account with that key; None if the row does not tell it."""
+    return is_selected(account, row.accounts) if account else True
 
 
 def was_created_since(row: StatusRow, since: datetime) -> bool:
@@ -146,7 +146,6 @@ class AcceptedChange:
         item: Id of the item.
         accepted_at: When the tenant accepted its request, by our clock.
         account: Key of the chosen account, if there are several.
-        selection: How its request named that account.
         remove_date: Its end date, as the ledger has it; empty for none.
         known: Its status that the ledger has; None if the tenant never reported one.
     """
@@ -158,7 +157,6 @@ class AcceptedChange:
     item: str
     accepted_at: datetime
     account: str = ""
-    selection: str = ""
     remove_date: str = ""
     known: ChangeStatus | None = None
 
@@ -184,8 +182,8 @@ _STATUS: Final = ("state", "who", "said", "since", "access_request")
 def accepted_changes(table: pl.DataFrame) -> list[AcceptedChange]:
     """The lines of ledger.track.TRACK_SCHEMA as changes."""
     changes = []
-    columns = ("operation", "accepted_at", "account", "selection", "remove_date", *_WHICH, *_STATUS)
-    for operation, accepted_at, account, selection, remove_date, *which_and_status in table.select(columns).rows():
+    columns = ("operation", "accepted_at", "account", "remove_date", *_WHICH, *_STATUS)
+    for operation, accepted_at, account, remove_date, *which_and_status in table.select(columns).rows():
         request, identity, item_type, item, *status = which_and_status
         which = {"request": request, "identity": identity, "item_type": item_type, "item": item}
         known = ChangeStatus(**which, **dict(zip(_STATUS, status, strict=True))) if status[0] is not None else None
@@ -195,7 +193,6 @@ def accepted_changes(table: pl.DataFrame) -> list[AcceptedChange]:
                 operation=Operation(operation),
                 accepted_at=datetime.fromisoformat(accepted_at),
                 account=account,
-                selection=selection,
                 remove_date=remove_date,
                 known=known,
             )
@@ -263,7 +260,7 @@ class RunChanges:
             return exact
         later = [n for n in positions if self.changes[n].request > number]
         if len({self.changes[n].account for n in later}) > 1:
-            later = [n for n in later if is_of_account(row, self.changes[n].selection)]
+            later = [n for n in later if is_of_account(row, self.changes[n].account)]
         return [n for n in later if self.changes[n].request == self.changes[later[0]].request]
 
     def of_bare(self, row: StatusRow) -> list[int]:
@@ -274,7 +271,7 @@ class RunChanges:
             for n, change in changes
             if has_operation(row, change.operation)
             and has_type(row, change.item_type)
-            and is_of_account(row, change.selection)
+            and is_of_account(row, change.account)
         ]
 
     def of_access_request(self, row: StatusRow, named: Iterable[int]) -> tuple[Confidence, list[int]]:
@@ -290,7 +287,7 @@ class RunChanges:
         pair = pair_of(row)
         if same_item := [n for n in same_type if key_of(self.changes[n].item) == pair[1]]:
             if len({self.changes[n].account for n in same_item}) > 1:
-                same_item = [n for n in same_item if is_of_account(row, self.changes[n].selection)]
+                same_item = [n for n in same_item if is_of_account(row, self.changes[n].account)]
             return Confidence.LIKELY, same_item
         return Confidence.POSSIBLE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
+from batch.api.account_key import native_word, uuid_word
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT, REQUEST_TYPES, ItemType, Operation
-from batch.names.accounts import Account, Assignment, ItemAccounts, SourceAccounts
+from batch.names.accounts import Account, Assignment, ItemAccounts, SourceAccounts, once_each
 from batch.names.meaning import ITEM_WORDS
 from batch.tenant.collection import TOO_LONG, answers
 from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
@@ -184,7 +185,7 @@ def _item_accounts(one: Mapping[str, Any], required: object) -> ItemAccounts | N
 
     Args:
         one: The item.
-        required: Whether a choice is needed for any of the person's items.
+        required: Whether the tenant says that a choice is needed for any of the person's items.
     """
     sources = [_source(source) for source in _objects(one.get("sources"))]
     blocked = one.get("accountsSelectionBlocked") is True
@@ -193,9 +194,9 @@ def _item_accounts(one: Mapping[str, Any], required: object) -> ItemAccounts | N
     if len(known) < len(sources) or not isinstance(one.get("sources"), list):
         return None
     return ItemAccounts(
-        sources=tuple(known),
+        sources=once_each(known),
         blocked=(reason or "accountsSelectionBlocked") if blocked else "",
-        needless=required is False,
+        required=required is True,
     )
 
 
@@ -204,9 +205,9 @@ def _source(raw: Mapping[str, Any]) -> SourceAccounts | None:
     found = [_account(one) for one in _objects(accounts)]
     known = [one for one in found if one is not None]
     id_ = _text(raw.get("id"))
-    if not id_ or len(known) < (len(accounts) if isinstance(accounts, list) else 0):
+    if not id_ or not isinstance(accounts, list) or len(known) < len(accounts):
         return None
-    return SourceAccounts(id=id_, name=_text(raw.get("name")) or id_, accounts=tuple(known))
+    return SourceAccounts(id=id_, name=_text(raw.get("name")), accounts=tuple(known))
 
 
 def _account(raw: Mapping[str, Any]) -> Account | None:
@@ -239,7 +240,7 @@ def _assignment(raw: object) -> Assignment | None:
         if not native:
             return None
         key = key_of(_text(source.get("id")))
-        accounts |= {(key, name.casefold()) for name in (native, uuid) if name}
+        accounts |= {(key, name) for name in (native_word(native), uuid_word(uuid)) if name}
         words.append(_text(account.get("displayName")) or native)
     return Assignment(id=id_, accounts=frozenset(accounts), words=tuple(words)) if id_ else None
 

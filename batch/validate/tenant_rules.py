@@ -41,6 +41,10 @@ class TenantRule(NamedTuple):
     source: str = ""
 
 
+ACCOUNT_FOUND: Final = "account_found"
+"""The rule that a row breaks whose account is not found, or that must name one and does not. Only a row that names none
+can be sent all the same."""
+
 TENANT_RULES: Final[Mapping[str, TenantRule]] = {
     "item_unlisted": TenantRule(
         About.ITEM,

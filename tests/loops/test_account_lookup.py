@@ -14,12 +14,11 @@ from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup
 from batch.model import Clock
 from batch.names.accounts import NO_CHOICE, Account, Assignment, ItemAccounts, SourceAccounts, Wanted, chosen
 from batch.names.meaning import NameOutcome
-from batch.tenant.holdings import IndexedPerson
-from batch.tenant.reading import ForbiddenError
+from batch.tenant.reading import ForbiddenError, RefusedError
 from tests.builders import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.api.dialects import ItemType
@@ -44,23 +43,21 @@ class Memory:
 class Tenant:
     """A tenant in which only anna has several accounts, all on the source s1, and which counts its questions."""
 
-    def __init__(self, *, forbids: bool = False) -> None:
+    def __init__(self, *, forbids: bool = False, refuses: Collection[tuple[str, str]] = ()) -> None:
         self.asked: list[Any] = []
+        self._refuses = refuses
         self._forbids = forbids
 
     @property
     def calls(self) -> int:
         return len(self.asked)
 
-    async def people(self, people: Sequence[str], _items: object) -> Mapping[str, IndexedPerson]:
-        self.asked.append(("index", *people))
-        crowded = {"anna": frozenset({"s1"})}
-        return {person: IndexedPerson(held=None, crowded=crowded.get(person, frozenset())) for person in people}
-
     async def of(self, person: str, items: Sequence[Item]) -> Mapping[Item, ItemAccounts]:
         if self._forbids:
             raise ForbiddenError("no right to it")
         self.asked.append(("accounts", person, *items))
+        if any((person, item) in self._refuses for _, item in items):
+            raise RefusedError("inactive")
         return dict.fromkeys(items, TWO)
 
     async def assignments(self, person: str, role: str) -> tuple[Assignment, ...] | None:
@@ -76,7 +73,6 @@ class Tenant:
 
 def lookup(tenant: Tenant, memory: Memory, *, has_choices: bool = True, nested: bool = True) -> AccountLookup:
     return AccountLookup(
-        index=tenant,
         choices=tenant,
         memory=memory,
         tenant="t",
@@ -92,17 +88,21 @@ def profile(person: str, item: str, account: str = "", *, kind: str = "ACCESS_PR
     return Wanted(person, kind, item, "GRANT", account)
 
 
-def test_only_people_with_several_accounts_on_the_items_source_are_asked_about() -> None:
-    tenant, one = Tenant(), profile("anna", "on-s1", "b")
-    others = [profile("bob", "on-s1", "b"), profile("anna", "elsewhere", "b")]
-    found = asyncio.run(lookup(tenant, Memory()).meanings([one, *others]))
-    assert chosen(found[one])[0] == "2"
-    assert [found[other] for other in others] == [NO_CHOICE, NO_CHOICE]
-    assert tenant.asked == [
-        ("index", "anna", "bob"),
-        ("sources", "ACCESS_PROFILE", "elsewhere", "on-s1"),
-        ("accounts", "anna", ("ACCESS_PROFILE", "on-s1")),
-    ]
+def test_whoever_is_named_with_an_account_is_asked_about() -> None:
+    tenant, one, other = Tenant(), profile("anna", "on-s1", "b"), profile("bob", "on-s1", "nobody's")
+    found = asyncio.run(lookup(tenant, Memory()).meanings([one, other]))
+    assert chosen(found[one])[1]
+    assert found[other].problem.startswith("'nobody's' is none of the accounts")
+    item = ("ACCESS_PROFILE", "on-s1")
+    assert tenant.asked == [("accounts", "anna", item), ("accounts", "bob", item)]
+
+
+def test_without_an_account_only_people_with_several_on_the_items_source_are_asked_about() -> None:
+    tenant, wanted = Tenant(), [profile("anna", "on-s1"), profile("anna", "elsewhere"), profile("bob", "on-s1")]
+    asked = lookup(tenant, Memory())
+    assert set(asyncio.run(asked.meanings(wanted, {"anna": {"s1"}})).values()) == {NO_CHOICE}
+    assert asked.left_to_tenant == {wanted[0]}
+    assert [one for one in tenant.asked if one[0] == "accounts"] == [("accounts", "anna", ("ACCESS_PROFILE", "on-s1"))]
 
 
 def test_recent_answers_are_not_asked_for_again() -> None:
@@ -119,21 +119,35 @@ def test_a_person_with_many_items_is_asked_about_25_at_a_time() -> None:
     assert [len(one) - 2 for one in tenant.asked if one[0] == "accounts"] == [25, 1]
 
 
-@pytest.mark.parametrize(("account", "asks"), [("a", True), ("", False)])
-def test_a_role_whose_sources_are_unknown_is_asked_about_only_if_the_row_names_an_account(
-    account: str,
-    asks: bool,  # noqa: FBT001
-) -> None:
-    tenant = Tenant()
-    asyncio.run(lookup(tenant, Memory()).meanings([profile("anna", "r1", account, kind="ROLE")], {"anna": {"s1"}}))
-    assert bool(tenant.asked) == asks
+def test_a_role_may_be_on_any_source_and_is_asked_about_unless_it_is_revoked_without_an_account() -> None:
+    tenant, grant = Tenant(), profile("anna", "r1", kind="ROLE")
+    asyncio.run(lookup(tenant, Memory()).meanings([grant, revoke("r2", "")], {"anna": {"s1"}}))
+    assert tenant.asked == [("accounts", "anna", ("ROLE", "r1"))]
 
 
-def test_without_the_right_to_ask_everything_goes_as_it_always_has() -> None:
+def test_without_the_right_to_ask_only_rows_that_name_no_account_go_as_they_always_have() -> None:
     asked = lookup(Tenant(forbids=True), Memory())
-    one = profile("anna", "on-s1", "a")
-    assert asyncio.run(asked.meanings([one])) == {one: NO_CHOICE}
+    one, other = profile("anna", "on-s1", "a"), profile("anna", "on-s1")
+    found = asyncio.run(asked.meanings([one, other], {"anna": {"s1"}}))
+    assert "(no right to it): clear the column account, and the tenant chooses" in found[one].problem
+    assert found[other] == NO_CHOICE
+    assert asked.left_to_tenant == {other}
     assert asked.closed == "no right to it"
+
+
+def test_what_the_tenant_refuses_for_one_person_or_item_affects_no_other() -> None:
+    tenant = Tenant(refuses={("bob", "on-s1"), ("bob", "ons1"), ("anna", "odd")})
+    wanted = [profile(person, item, "b") for person, item in (("anna", "on-s1"), ("anna", "odd"), ("bob", "on-s1"))]
+    found = asyncio.run(lookup(tenant, Memory()).meanings(wanted))
+    assert [bool(found[one].problem) for one in wanted] == [False, True, True]
+    assert "(inactive)" in found[wanted[1]].problem
+
+
+def test_ids_are_asked_for_as_tenants_write_them_if_they_are_not_known_otherwise() -> None:
+    tenant, one = Tenant(refuses={("AN-NA", "on-s1")}), profile("AN-NA", "on-s1", "b")
+    found = asyncio.run(lookup(tenant, Memory()).meanings([one]))
+    assert chosen(found[one])[1]
+    assert [asked[1] for asked in tenant.asked] == ["AN-NA", "anna"]
 
 
 def test_in_a_version_that_does_not_tell_accounts_only_rows_that_name_one_are_rejected() -> None:
@@ -144,7 +158,7 @@ def test_in_a_version_that_does_not_tell_accounts_only_rows_that_name_one_are_re
     assert found[unnamed] == NO_CHOICE
 
 
-@pytest.mark.parametrize("said", [replace(TWO, blocked="ASSIGNED"), replace(TWO, needless=True), TWO])
+@pytest.mark.parametrize("said", [replace(TWO, blocked="ASSIGNED"), replace(TWO, required=True), TWO])
 def test_answers_that_were_kept_say_all_that_the_tenant_said(said: ItemAccounts) -> None:
     class Saying(Tenant):
         async def of(self, person: str, items: Sequence[Item]) -> Mapping[Item, ItemAccounts]:
@@ -152,14 +166,10 @@ def test_answers_that_were_kept_say_all_that_the_tenant_said(said: ItemAccounts)
             return dict.fromkeys(items, said)
 
     tenant, memory, one = Saying(), Memory(), profile("anna", "on-s1")
-    first, again = (asyncio.run(lookup(tenant, memory).meanings([one])) for _ in range(2))
+    first, again = (asyncio.run(lookup(tenant, memory).meanings([one], {"anna": {"s1"}})) for _ in range(2))
     assert first == again
-    assert (first[one] == NO_CHOICE) == (said != TWO)
+    assert (first[one] == NO_CHOICE) != said.required
     assert [asked[0] for asked in tenant.asked].count("accounts") == 1
-    # An older version has kept less.
-    memory.kept = {key: value[:2] if isinstance(value, list) else value for key, value in memory.kept.items()}
-    older = asyncio.run(lookup(tenant, memory).meanings([one]))[one]
-    assert (older == NO_CHOICE) == bool(said.blocked)
 
 
 def revoke(role: str, account: str = "b", person: str = "anna") -> Wanted:
@@ -168,11 +178,11 @@ def revoke(role: str, account: str = "b", person: str = "anna") -> Wanted:
 
 def test_only_revokes_of_roles_that_name_an_account_are_asked_for_their_assignment() -> None:
     tenant, one = Tenant(), revoke("r1")
-    others = [revoke("r2", ""), revoke("r3", person="bob"), replace_operation(one)]
+    others = [revoke("r2", ""), replace_operation(one)]
     found = asyncio.run(lookup(tenant, Memory(), nested=False).meanings([one, *others]))
     assert [asked for asked in tenant.asked if asked[0] == "assignments"] == [("assignments", "anna", "r1")]
-    assert chosen(found[one]) == ("2", '{"assignmentId":"r1 on b"}')
-    assert found[others[0]] == found[others[1]] == NO_CHOICE
+    assert chosen(found[one])[1] == '{"assignmentId":"r1 on b"}'
+    assert found[others[0]] == NO_CHOICE
 
 
 def replace_operation(one: Wanted) -> Wanted:
@@ -183,8 +193,8 @@ def test_a_role_whose_assignments_are_not_told_is_rejected_alone() -> None:
     wanted = [revoke("secret"), revoke("odd"), revoke("r1")]
     found = asyncio.run((one := lookup(Tenant(), Memory())).meanings(wanted))
     assert one.closed == ""
-    assert "(no right to it): clear the account" in found[wanted[0]].problem
-    assert "(its answer can't be read): clear the account" in found[wanted[1]].problem
+    assert "(no right to it): clear the column account, and" in found[wanted[0]].problem
+    assert "(its answer can't be read): clear the column account, and" in found[wanted[1]].problem
     assert found[wanted[2]].outcome is NameOutcome.FOUND
 
 

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.names.accounts import NO_CHOICE, Account, Assignment, ItemAccounts, SourceAccounts, Wanted, choose, chosen
+from batch.api.account_key import words_of
+from batch.names.accounts import (
+    CLEAR,
+    NO_CHOICE,
+    Account,
+    Assignment,
+    ItemAccounts,
+    SourceAccounts,
+    Wanted,
+    choose,
+    chosen,
+    once_each,
+)
 
 if TYPE_CHECKING:
     from batch.names.meaning import NameMeaning
@@ -23,8 +35,8 @@ def on(source: str, *accounts: Account) -> SourceAccounts:
     return SourceAccounts(id=f"id-{source}", name=source, accounts=accounts)
 
 
-def offered(*sources: SourceAccounts, blocked: str = "", needless: bool = False) -> ItemAccounts:
-    return ItemAccounts(sources=sources, blocked=blocked, needless=needless)
+def offered(*sources: SourceAccounts, blocked: str = "", required: bool = True) -> ItemAccounts:
+    return ItemAccounts(sources=sources, blocked=blocked, required=required)
 
 
 AD = on("AD", USUAL, ADMIN)
@@ -37,7 +49,7 @@ def wanted(account: str = "", source: str = "", *, operation: str = "GRANT", ite
 @pytest.mark.parametrize("account", ["anna", "ANNA ", "cn=anna,ou=staff", "acc1", "{1}"])
 def test_an_account_is_known_by_its_name_its_native_identity_or_its_id_in_any_case(account: str) -> None:
     key, selection = chosen(choose(wanted(account), offered(AD), nested=True))
-    assert key == "acc1"
+    assert words_of(key) == {"id": "acc1", "uuid": "1", "native": "cn=anna,ou=staff"}
     assert json.loads(selection) == {
         "accountSelection": [
             {"sourceId": "id-AD", "accounts": [{"accountUuid": "{1}", "nativeIdentity": "CN=Anna,OU=Staff"}]}
@@ -49,18 +61,22 @@ def test_an_account_is_known_by_its_name_its_native_identity_or_its_id_in_any_ca
     ("one", "accounts"),
     [
         (wanted("anna"), offered(on("AD", USUAL))),
-        (wanted("somebody else's"), offered(on("AD", USUAL), on("HR", OTHER))),
+        (wanted("anna"), offered(on("AD", USUAL), on("HR", OTHER))),
+        (wanted("ANNA", "ad"), offered(on("AD", USUAL))),
+        (wanted("anna", "AD"), offered(on("", USUAL))),
         (wanted(), offered()),
         (wanted(), offered(AD, blocked="ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT")),
-        (wanted(), offered(AD, needless=True)),
+        (wanted(), offered(AD, required=False)),
         (wanted(operation="REVOKE"), offered(AD)),
     ],
     ids=[
         "one account",
         "one on each of two sources",
+        "one account on the named source",
+        "one account on a source whose name is not told",
         "no source",
         "blocked",
-        "needless",
+        "not required",
         "a revoke that can't name one",
     ],
 )
@@ -85,7 +101,7 @@ def test_nothing_is_chosen_where_there_is_nothing_to_choose(one: Wanted, account
             offered(AD),
             (
                 "'bob' is none of the accounts on AD: anna (CN=Anna,OU=Staff); anna-adm (CN=Anna,OU=Admins); "
-                "name it in the column account"
+                "name it in the column account, or clear that, and the tenant chooses"
             ),
         ),
         (
@@ -93,7 +109,7 @@ def test_nothing_is_chosen_where_there_is_nothing_to_choose(one: Wanted, account
             offered(on("AD", USUAL, TWIN)),
             (
                 "'anna' may be any of several accounts on AD: anna (CN=Anna,OU=Staff); Anna (CN=Anna,OU=Old); "
-                "name it in the column account"
+                "name it in the column account, or clear that, and the tenant chooses"
             ),
         ),
         (
@@ -104,17 +120,40 @@ def test_nothing_is_chosen_where_there_is_nothing_to_choose(one: Wanted, account
         (
             wanted("anna", "SAP"),
             offered(AD),
-            "there are several accounts on AD, and the source is 'SAP': correct it, or clear it",
+            "the accounts are on AD, not on 'SAP': correct or clear the source",
+        ),
+        (
+            wanted("bob"),
+            offered(on("AD", USUAL)),
+            (
+                "'bob' is none of the accounts on AD: anna (CN=Anna,OU=Staff); name it in the column account, or clear "
+                "that, and the tenant chooses"
+            ),
+        ),
+        (
+            wanted("anna", "SAP"),
+            offered(on("AD", USUAL)),
+            "the accounts are on AD, not on 'SAP': correct or clear the source",
+        ),
+        (
+            wanted("anna"),
+            offered(),
+            "the tenant offers no account of this person: clear the column account, and the tenant chooses",
+        ),
+        (
+            wanted("anna"),
+            offered(on("AD")),
+            "the tenant offers no account of this person: clear the column account, and the tenant chooses",
         ),
         (
             wanted("anna"),
             offered(AD, blocked="ASSIGNED"),
-            "the tenant lets nobody choose an account for it (ASSIGNED): clear it",
+            f"the tenant lets nobody choose an account for it (ASSIGNED): {CLEAR}",
         ),
         (
             wanted("anna", operation="REVOKE", item_type="ACCESS_PROFILE"),
             offered(AD),
-            "a revoke of the access profile can't name an account: clear it",
+            "a revoke of the access profile can't name an account: clear the column account, and the tenant chooses",
         ),
     ],
 )
@@ -125,7 +164,8 @@ def test_a_row_whose_account_is_not_certain_is_rejected_with_the_candidates(
 
 
 def test_a_version_that_cannot_choose_says_which_can() -> None:
-    assert choose(wanted("anna"), offered(AD), nested=False).problem.endswith("; only --api v1 can choose one")
+    found = choose(wanted("anna"), offered(AD), nested=False)
+    assert "; only --api v1 can choose one: use it, or clear the column account" in found.problem
 
 
 def test_the_only_accounts_on_other_sources_travel_with_the_choice() -> None:
@@ -139,29 +179,42 @@ def test_the_only_accounts_on_other_sources_travel_with_the_choice() -> None:
 
 def test_a_revoke_of_an_entitlement_names_the_native_identity() -> None:
     one = wanted("anna-adm", operation="REVOKE", item_type="ENTITLEMENT")
-    assert chosen(choose(one, offered(AD), nested=True)) == ("acc2", '{"nativeIdentity":"CN=Anna,OU=Admins"}')
+    key, selection = chosen(choose(one, offered(AD), nested=True))
+    assert (words_of(key)["id"], selection) == ("acc2", '{"nativeIdentity":"CN=Anna,OU=Admins"}')
 
 
 def test_an_account_without_an_id_is_known_by_its_native_identity() -> None:
     plain = Account(native="100")
-    assert chosen(choose(wanted("100"), offered(on("HR", plain, USUAL)), nested=True))[0] == "100"
+    assert words_of(chosen(choose(wanted("100"), offered(on("HR", plain, USUAL)), nested=True))[0]) == {"native": "100"}
     assert plain.description == "100"
 
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_in_every_version_a_row_that_names_an_account_is_told_why_nobody_may(*, nested: bool) -> None:
     found = choose(wanted("anna"), offered(AD, blocked="ASSIGNED"), nested=nested)
-    assert found.problem == "the tenant lets nobody choose an account for it (ASSIGNED): clear it"
+    assert found.problem.startswith("the tenant lets nobody choose an account for it (ASSIGNED): clear")
 
 
 def test_a_choice_that_the_tenant_does_not_need_is_made_all_the_same_if_the_row_makes_it() -> None:
-    assert chosen(choose(wanted("anna-adm"), offered(AD, needless=True), nested=True))[0] == "acc2"
-    assert choose(wanted("bob"), offered(AD, needless=True), nested=True).problem.startswith("'bob' is none of")
+    assert chosen(choose(wanted("anna-adm"), offered(AD, required=False), nested=True))[1]
+    assert choose(wanted("bob"), offered(AD, required=False), nested=True).problem.startswith("'bob' is none of")
 
 
-def test_that_a_grant_needs_no_choice_says_nothing_of_a_revoke() -> None:
-    revoke = wanted(operation="REVOKE", item_type="ENTITLEMENT")
-    assert choose(revoke, offered(AD, needless=True), nested=True).problem.startswith("there are several accounts")
+@pytest.mark.parametrize(
+    ("operation", "nested", "required", "is_rejected"),
+    [
+        ("GRANT", True, True, True),
+        ("GRANT", True, False, False),
+        ("GRANT", False, True, False),
+        ("REVOKE", False, True, True),
+        ("REVOKE", True, False, False),
+    ],
+)
+def test_a_row_without_an_account_is_rejected_only_if_one_is_required_and_can_be_named(
+    operation: str, *, nested: bool, required: bool, is_rejected: bool
+) -> None:
+    one = wanted(operation=operation, item_type="ENTITLEMENT")
+    assert bool(choose(one, offered(AD, required=required), nested=nested).problem) == is_rejected
 
 
 ON_USUAL = Assignment(id="as1", accounts=frozenset({("idad", "cn=anna,ou=staff")}), words=("anna",))
@@ -176,10 +229,11 @@ def role_revoke(assignments: list[Assignment] | str, *, nested: bool = True) -> 
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool) -> None:
     found = role_revoke([ON_USUAL, ON_ADMIN, ELSEWHERE], nested=nested)
-    assert chosen(found) == ("acc2", '{"assignmentId":"as2"}')
-    by_uuid = Assignment(id="as4", accounts=frozenset({("idad", "{1}")}))
+    assert words_of(chosen(found)[0])["id"] == "acc2"
+    assert chosen(found)[1] == '{"assignmentId":"as2"}'
+    by_uuid = Assignment(id="as4", accounts=frozenset({("idad", "1")}))
     one = wanted("anna", operation="REVOKE")
-    assert chosen(choose(one, offered(AD), nested=nested, assignments=[by_uuid])) == ("acc1", '{"assignmentId":"as4"}')
+    assert chosen(choose(one, offered(AD), nested=nested, assignments=[by_uuid]))[1] == '{"assignmentId":"as4"}'
 
 
 @pytest.mark.parametrize(
@@ -200,7 +254,10 @@ def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool)
             [ON_ADMIN, replace(ON_ADMIN, id="as9")],
             ("the role is assigned several times on anna-adm (CN=Anna,OU=Admins): as2; as9; revoke one in the tenant"),
         ),
-        ("no right", "the tenant does not tell on which account the role is assigned (no right): clear the account"),
+        (
+            "no right",
+            f"the tenant does not tell on which account the role is assigned (no right): {CLEAR}",
+        ),
     ],
 )
 def test_a_revoke_of_a_role_whose_assignment_is_not_certain_is_rejected(
@@ -211,4 +268,20 @@ def test_a_revoke_of_a_role_whose_assignment_is_not_certain_is_rejected(
 
 def test_a_revoke_of_an_entitlement_may_name_its_account_in_every_version_that_tells_them() -> None:
     one = wanted("anna-adm", operation="REVOKE", item_type="ENTITLEMENT")
-    assert chosen(choose(one, offered(AD), nested=False)) == ("acc2", '{"nativeIdentity":"CN=Anna,OU=Admins"}')
+    key, selection = chosen(choose(one, offered(AD), nested=False))
+    assert (words_of(key)["id"], selection) == ("acc2", '{"nativeIdentity":"CN=Anna,OU=Admins"}')
+
+
+def test_accounts_and_sources_that_the_tenant_repeats_count_once() -> None:
+    again = replace(USUAL, name="anna again", id="ACC-1")
+    (once,) = once_each([on("AD", USUAL, again), on("AD", USUAL), on("AD", ADMIN)])
+    assert [one.native for one in once.accounts] == [USUAL.native, ADMIN.native]
+
+
+def test_accounts_with_one_id_are_told_apart_by_their_native_identities() -> None:
+    twin = replace(ADMIN, id=USUAL.id)
+    source = on("AD", USUAL, twin)
+    assert [words_of(source.key(one)) for one in source.accounts] == [
+        {"native": "cn=anna,ou=staff", "uuid": "1"},
+        {"native": "cn=anna,ou=admins", "name": "anna-adm"},
+    ]

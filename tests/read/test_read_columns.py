@@ -295,3 +295,10 @@ def test_a_result_file_that_lost_some_of_its_columns_is_not_read_without_them() 
     )
     whole = read_text("identity_id,item_type,item_id,comment,_line,_rule,_message\na,ROLE,b,'=1+1,2,,\n")
     assert whole.rows["comment"].to_list() == ["=1+1"]
+
+
+@pytest.mark.parametrize("header", ["nativeIdentity", "Native Identity", "Account Name"])
+def test_the_apis_names_of_an_account_are_read_as_ours_with_a_notice(header: str) -> None:
+    table = read_text(f"identity_id,item_type,item_id,{header}\n1,ROLE,2,anna\n")
+    assert table.rows.get_column("account").to_list() == ["anna"]
+    assert f"`{header}` as `account`" in " ".join(table.notices)

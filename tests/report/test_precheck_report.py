@@ -7,9 +7,10 @@ from typing import Any
 from batch.answers.events import PrecheckResult
 from batch.api.dialects import DIALECTS, Rate
 from batch.report.precheck import (
-    describe_assignments,
+    describe_account_calls,
     describe_calls,
     describe_cost,
+    describe_left_to_tenant,
     describe_precheck,
     describe_unknown,
 )
@@ -88,10 +89,17 @@ def test_closed_pending_approvals_name_the_scope_and_the_other_cause() -> None:
     )
 
 
-def test_many_questions_for_the_assignments_of_roles_are_told_before() -> None:
-    assert list(describe_assignments(19, 200)) == []
-    assert list(describe_assignments(150, 200)) == [
-        "Asking the tenant on which accounts roles are assigned: at most 150 calls."
+def test_many_questions_for_accounts_and_those_that_are_left_out_are_told_before() -> None:
+    rate = Rate(requests=10, seconds=1)
+    assert list(describe_account_calls(19, rate, 0)) == []
+    assert list(describe_account_calls(150, rate, 0)) == [
+        "Asking the tenant which accounts people have: 150 calls, at least 15 s."
     ]
-    (line,) = describe_assignments(250, 200)
-    assert line.endswith("at most 200 calls; the rows of 50 more are rejected, submit those in another file.")
+    (line,) = describe_account_calls(1, rate, 50)
+    assert "50 pairs of a person and an item are left out: rows that name an account there are rejected" in line
+
+
+def test_it_is_said_how_many_changes_leave_the_account_to_the_tenant() -> None:
+    assert list(describe_left_to_tenant(0)) == []
+    (line,) = describe_left_to_tenant(1)
+    assert line.startswith("1 change is for people with several accounts and names none: the tenant chooses")

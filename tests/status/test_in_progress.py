@@ -60,7 +60,7 @@ def verdicts(
     view: TenantView, *changes: dict[str, Any], known: Sequence[dict[str, Any]] = ()
 ) -> dict[tuple[str, ...], Verdict]:
     """Class and reason of each change that is set aside, by its key."""
-    wanted = frame(*changes).select(*KEY, *INTENTION, "selection")
+    wanted = frame(*changes).select(*KEY, *INTENTION)
     found = tenant_verdicts(wanted, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), view)
     assert found.schema == pl.Schema(TENANT_VERDICTS)
     return {tuple(key): (row_class, reason) for *key, row_class, reason in found.rows()}

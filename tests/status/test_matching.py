@@ -155,7 +155,7 @@ def is_adopted(row: StatusRow) -> str:
 
 
 def sets_aside(row: StatusRow) -> str:
-    wanted = pl.DataFrame([builders.change("anna", "r1")]).select(*KEY, *INTENTION, "selection")
+    wanted = pl.DataFrame([builders.change("anna", "r1")]).select(*KEY, *INTENTION)
     view = TenantView(in_progress={"anna": open_rows([row])})
     return "".join(tenant_verdicts(wanted, pl.DataFrame(schema=KNOWN_SCHEMA), view).get_column("tenant_class"))
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.api.account_key import account_key, row_key
 from batch.api.accounts import revoke_selection
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY
 from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
@@ -51,7 +52,7 @@ def view(rows: Sequence[StatusRow], approvals: Sequence[StatusRow]) -> TenantVie
 
 
 def verdict(shown: TenantView, **wanted: str) -> tuple[str, str] | None:
-    fresh = frame(change("anna", "r1", **wanted)).select(*KEY, *INTENTION, "selection")
+    fresh = frame(change("anna", "r1", **wanted)).select(*KEY, *INTENTION)
     found = tenant_verdicts(fresh, pl.DataFrame(schema=KNOWN_SCHEMA), shown)
     return next(iter(found.select("tenant_class", "tenant_reason").rows()), None)
 
@@ -197,12 +198,16 @@ def test_no_change_is_free_because_of_the_other_list(
         assert not held_back or (together and together[0] == RowClass.HELD_BACK)
 
 
-ANNAS = frozenset({"anna"})
-ADMINS = frozenset({"adm-anna"})
+ANNAS = frozenset({row_key("{U-1}", "CN=Anna, OU=Staff")})
+ADMINS = frozenset({row_key("", "adm-anna")})
 
 
 def test_an_approval_for_another_account_does_not_hold_a_change_back() -> None:
-    ours = {"account": "k1", "selection": revoke_selection("anna"), "operation": "REVOKE"}
+    ours = {
+        "account": account_key({"id": "a1", "native": "cn=anna,ou=staff"}),
+        "selection": revoke_selection("anna"),
+        "operation": "REVOKE",
+    }
     asked = {"request_type": "REVOKE_ACCESS"}
     assert verdict(view([], [approval(accounts=ADMINS, **asked)]), **ours) is None
     found = verdict(view([], [approval(accounts=ANNAS, **asked)]), **ours)
@@ -216,6 +221,6 @@ def test_an_approval_for_another_account_does_not_hold_a_change_back() -> None:
 
 def test_rows_of_one_request_for_different_accounts_stay_apart() -> None:
     apart = open_rows([listed(accounts=ANNAS)], [approval(accounts=ADMINS), approval(accounts=ANNAS)])
-    assert sorted(one.accounts for one in apart) == [("adm-anna",), ("anna",)]
-    (together,) = open_rows([listed(accounts=ANNAS)], [approval(accounts=ANNAS | {"u1"})])
-    assert together.accounts == ("anna", "u1")
+    assert sorted(one.accounts for one in apart) == sorted([tuple(ADMINS), tuple(ANNAS)])
+    (together,) = open_rows([listed(accounts=ANNAS)], [approval(accounts=ANNAS | ADMINS)])
+    assert together.accounts == tuple(sorted(ANNAS | ADMINS))

@@ -66,12 +66,12 @@ def test_why_nobody_may_choose_is_told() -> None:
     assert found[PROFILE].blocked == "ASSIGNED"
 
 
-@pytest.mark.parametrize(("required", "needless"), [(False, True), (True, False), (None, False), ("no", False)])
-def test_only_a_plain_no_says_that_no_choice_is_needed(required: Any, needless: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("said", "required"), [(False, False), (True, True), (None, False), ("yes", False)])
+def test_only_a_plain_yes_says_that_a_choice_is_needed(said: Any, required: bool) -> None:  # noqa: FBT001
     document = answer(account())
-    document["identities"][0]["accountsSelectionRequired"] = required
+    document["identities"][0]["accountsSelectionRequired"] = said
     found, _ = offered(document)
-    assert found[PROFILE].needless is needless
+    assert found[PROFILE].required is required
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_assignments_of_a_role_are_read_with_their_accounts(api: str, path: 
     found, (request,) = assigned([assignment("as1", target(uuid="{U}")), assignment("as2"), other], api=api)
     assert request.url.raw_path.decode() == f"{path}?roleId=r1"
     assert found == (
-        Assignment(id="as1", accounts=frozenset({("s1", "cn=anna"), ("s1", "{u}")}), words=("anna",)),
+        Assignment(id="as1", accounts=frozenset({("s1", "cn=anna"), ("s1", "u")}), words=("anna",)),
         Assignment(id="as2", accounts=frozenset()),
     )
 

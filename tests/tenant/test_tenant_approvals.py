@@ -143,8 +143,8 @@ def test_portions_fit_a_filter_however_long_or_odd_the_ids_are() -> None:
 @pytest.mark.parametrize(
     ("accounts", "named"),
     [
-        ([{"name": "Anna", "accountUuid": "{U-1}", "accountId": "CN=Anna"}], {"{u-1}", "cn=anna"}),
-        ([{"accountUuid": None, "accountId": "anna2"}, 7], {"anna2"}),
+        ([{"name": "Anna", "accountUuid": "{U-1}", "accountId": "CN=Anna"}], {'{"either":"cn=anna","uuid":"u1"}'}),
+        ([{"accountUuid": None, "accountId": "anna2"}, 7], {'{"either":"anna2"}'}),
         (None, set()),
         ("anna", set()),
     ],
