@@ -24,6 +24,7 @@ from batch.report.precheck import (
     describe_left_to_tenant,
     describe_no_accounts,
 )
+from batch.tenant.accounts import AccountChoices
 from batch.validate.prepare import ACCOUNT_COLUMNS, blank_to_null
 from batch.validate.tenant_rules import ACCOUNT_FOUND
 
@@ -180,7 +181,8 @@ def account_lookup(
 
     dialect = settings.dialect
     return AccountLookup(
-        choices=session.tenant.accounts,
+        # A named account is sent only if it is found, so nothing is lost by giving up soon.
+        choices=AccountChoices(session.tenant.reader.advisory(), dialect),
         memory=ledger.cache,
         tenant=tenant,
         since=since,

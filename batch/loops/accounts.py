@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType
+from batch.errors import TenantLostError
 from batch.loops.approvals import together
 from batch.names.accounts import (
     CLEAR,
@@ -52,6 +53,9 @@ MOST_QUESTIONS: Final = 10_000
 
 MOST_ALONE: Final = 500
 """Most further questions, each for one item, after the tenant has refused a question for several."""
+
+_MOST_LOST: Final = 3
+"""Questions that may come to nothing, each after some tries, before no more are asked."""
 
 _KEPT_AT_ONCE: Final = 200
 """Answers are kept after so many questions: an interrupted command does not ask all of them again."""
@@ -120,6 +124,7 @@ class AccountLookup:
         self._announce = announce
         self._alone = MOST_ALONE
         self._is_open = False
+        self._lost = 0
         self.closed = ""
         self.left_to_tenant: frozenset[Wanted] = frozenset()
         self.about = 0
@@ -143,7 +148,7 @@ class AccountLookup:
                 only looked up if their item may be on one of these.
 
         Raises:
-            TenantLostError: The tenant can't be reached.
+            CredentialsRefusedError: The tenant refuses the client.
         """
         every = list(dict.fromkeys(wanted))
         found = dict.fromkeys(every, NO_CHOICE)
@@ -176,7 +181,7 @@ class AccountLookup:
         some = [one for one in every if not one.account and crowded.get(one.identity) and may_choose(one)]
         try:
             sources = await self._sources({(one.item_type, one.item) for one in some})
-        except RefusedError:
+        except (RefusedError, TenantLostError):
             sources = {}
         return [
             one
@@ -252,11 +257,9 @@ class AccountLookup:
             person, items = next(iter(asked.values()))[0], [item for _, item in asked.values()]
             try:
                 told = await self._choices.of(person, items)
-            except RefusedError as error:
+            except (RefusedError, TenantLostError) as error:
                 found = {one: said if isinstance(said, ItemAccounts) else str(error) for one, said in found.items()}
-                if isinstance(error, ForbiddenError) and not self._is_open:
-                    # Nobody was answered for, so it is not about this person.
-                    self.closed = f"{error}; that takes the scope {self._scope}" if self._scope else str(error)
+                if self._closes(error):
                     return dict.fromkeys(spelled, self.closed)
                 continue
             self._is_open = True
@@ -266,6 +269,16 @@ class AccountLookup:
             ):
                 break
         return found
+
+    def _closes(self, error: RefusedError | TenantLostError) -> bool:
+        """Whether nobody need be asked about after this error."""
+        self._lost += isinstance(error, TenantLostError)
+        # If nobody was answered for, it is not about this person.
+        if isinstance(error, ForbiddenError) and not self._is_open:
+            self.closed = f"{error}; that takes the scope {self._scope}" if self._scope else str(error)
+        elif self._lost > (_MOST_LOST if self._is_open else 0):
+            self.closed = str(error).rstrip(".")
+        return bool(self.closed)
 
     async def _assignments(self, wanted: Iterable[Wanted]) -> dict[tuple[str, str], Sequence[Assignment] | str]:
         """The assignments of roles to people, or why they are not known, by the ids of both."""
@@ -288,8 +301,8 @@ class AccountLookup:
         async with self._slots:
             try:
                 found = await self._choices.assignments(person, role)
-            except RefusedError as error:
-                return str(error)
+            except (RefusedError, TenantLostError) as error:
+                return str(error).rstrip(".")
         return "its answer can't be read" if found is None else found
 
 

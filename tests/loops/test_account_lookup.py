@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch.errors import TenantLostError
 from batch.ledger.cache import Cached
 from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup
 from batch.model import Clock
@@ -43,10 +44,13 @@ class Memory:
 class Tenant:
     """A tenant in which only anna has several accounts, all on the source s1, and which counts its questions."""
 
-    def __init__(self, *, forbids: bool = False, refuses: Collection[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, *, forbids: bool = False, loses: bool = False, refuses: Collection[tuple[str, str]] = ()
+    ) -> None:
         self.asked: list[Any] = []
         self._refuses = refuses
         self._forbids = forbids
+        self._loses = loses
 
     @property
     def calls(self) -> int:
@@ -56,6 +60,8 @@ class Tenant:
         if self._forbids:
             raise ForbiddenError("no right to it")
         self.asked.append(("accounts", person, *items))
+        if self._loses:
+            raise TenantLostError("The accounts can't be read: HTML.", next_step="Later.")
         if any((person, item) in self._refuses for _, item in items):
             raise RefusedError("inactive")
         return dict.fromkeys(items, TWO)
@@ -204,3 +210,13 @@ def test_at_most_so_many_roles_are_asked_for_their_assignments() -> None:
     assert sum(asked[0] == "assignments" for asked in tenant.asked) == MOST_ASSIGNMENTS == 200
     assert [one.item for one in wanted if found[one].problem] == ["r200"]
     assert "only 200 such roles are looked up at a time" in found[wanted[-1]].problem
+
+
+def test_an_answer_that_cannot_be_read_rejects_what_names_an_account_and_stops_nothing_else() -> None:
+    tenant = Tenant(loses=True)
+    asked, named = lookup(tenant, Memory()), [profile(f"p{n}", "on-s1", "b") for n in range(300)]
+    found = asyncio.run(asked.meanings([*named, profile("anna", "on-s1")], {"anna": {"s1"}}))
+    assert all("(The accounts can't be read: HTML)" in found[one].problem for one in named)
+    assert found[profile("anna", "on-s1")] == NO_CHOICE
+    assert len(asked.left_to_tenant) == 1
+    assert len([one for one in tenant.asked if one[0] == "accounts"]) <= 4, "then nobody else is asked about"
