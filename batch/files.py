@@ -15,16 +15,17 @@ import re
 import secrets
 import shlex
 import stat
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from batch.errors import SettingsError, UnsafePlaceError
 from batch.folders import HAS_MODES, open_folder, user_called
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MOST_BYTES: Final = 256 * 1024
 """Limit of a small file's size. Those that we read have a few kilobytes."""
@@ -312,3 +313,23 @@ def written_to_pipe(handle: int, wait: Callable[[float], object]) -> Iterator[by
         raise TimeoutError(errno.ETIMEDOUT, f"it is a pipe, and nobody has written to it for {_WRITER_SECONDS} seconds")
     os.set_blocking(handle, True)
     yield from rest_of(handle)
+
+
+def first_bytes(path: Path, most: int) -> bytes:
+    """The first bytes of a file; none if it is not a file, or can't be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError):
+        return b""
+
+
+@contextlib.contextmanager
+def private_copies(texts: Mapping[str, str]) -> Iterator[Path]:
+    """A folder with these texts in files, by their names, that nobody else can change; it is gone after the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in texts.items():
+            Path(folder, name).write_text(text)
+        yield Path(folder)

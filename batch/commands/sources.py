@@ -14,7 +14,7 @@ from batch.commands.loading import load
 from batch.commands.plan_run import PlanRun
 from batch.commands.plan_table import require_sound
 from batch.errors import InputFileError, PlanRefusedError, SettingsError, UsageError
-from batch.files import read_whole
+from batch.files import first_bytes, read_whole
 from batch.model import Effort
 from batch.plan.saved import from_bytes, is_saved_plan
 from batch.read import shown
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 _MOST_BYTES: Final = 1 << 30
+_ENOUGH: Final = 64
 _FIXED: Final = (
     *("sheet", "where", "map", "date_format", "time_zone", "comment", "max_input", "identity_by"),
     *("api", "effort", "resubmit", "strict", "ignore"),
@@ -136,7 +137,7 @@ def open_source(
 def saved_plan_in(inputs: Sequence[str]) -> SavedPlan | None:
     """The saved plan among inputs; None without one."""
     for name in inputs:
-        if "://" not in name and name != "-" and _begins_as_plan(Path(name)):
+        if "://" not in name and name != "-" and is_saved_plan(first_bytes(Path(name), _ENOUGH)):
             return read_saved(name)
     return None
 
@@ -161,17 +162,6 @@ def read_saved(name: str) -> SavedPlan:
             f"{name} is not a saved plan.", next_step=f"Save one: access-batch plan {name} --save FILE"
         )
     return from_bytes(data, name)
-
-
-def _begins_as_plan(path: Path) -> bool:
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return is_saved_plan(file.read(64))
-    except (OSError, ValueError):
-        # Whoever reads it as an input says what is wrong.
-        return False
 
 
 def settings_of(saved: SavedPlan, settings: Settings) -> Settings:

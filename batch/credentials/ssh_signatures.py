@@ -9,17 +9,16 @@ import base64
 import binascii
 import struct
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch.errors import PlanRefusedError, SettingsError
-from batch.files import read_small
+from batch.files import private_copies, read_small
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
 NAMESPACE: Final = "access-batch-plan"
 """What the signatures are for: a line of the allowed-signers file may be limited to it."""
@@ -85,11 +84,9 @@ def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> froz
     if read.status.st_mode & 0o002:
         raise SettingsError(f"Everybody can write to {allowed}, and decide whose key is whose.", next_step=then)
     moment = f"verify-time={at:%Y%m%d%H%M%S}Z"
-    with tempfile.TemporaryDirectory() as folder:
-        # Verified is what was read, even if somebody replaces the file meanwhile.
-        copy, framed = Path(folder, "allowed_signers"), Path(folder, "signature")
-        copy.write_text(read.text)
-        framed.write_text(_framed(signature))
+    # Verified is what was read, even if somebody replaces the file meanwhile.
+    with private_copies({"allowed_signers": read.text, "signature": _framed(signature)}) as folder:
+        copy, framed = folder / "allowed_signers", folder / "signature"
         found = _run(["-Y", "find-principals", "-s", str(framed), "-f", str(copy), "-O", moment], b"")
         principals = found.stdout.decode(errors="replace").splitlines() if found.returncode == 0 else []
         options = ["-Y", "verify", "-f", str(copy), "-n", NAMESPACE, "-s", str(framed), "-O", moment]
