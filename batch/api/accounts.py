@@ -78,7 +78,7 @@ def is_selection(text: str, *, grants: bool) -> bool:
 
 
 def chosen_account(selection: str) -> tuple[str | None, str | None]:
-    """The account of a selection and its source, as a row of an input names them; None for what it does not name."""
+    """The account that a selection names, and its source, as an input row says them; None for each that is missing."""
     fields = selected_fields(selection)
     for source in fields.get(ACCOUNT_SELECTION, ()):
         return source["accounts"][0][NATIVE_IDENTITY], source["sourceId"]

@@ -56,7 +56,7 @@ def _unknown(problem: str) -> NameMeaning:
 
 
 _TOO_LONG: Final = _unknown(f"account and source are longer than {_MOST_BYTES:,} bytes: shorten them")
-_NEVER: Final = _unknown(f"--check-tenant never asks nothing, so nobody knows the account: leave that out, or {CLEAR}")
+_NEVER: Final = _unknown(f"nobody asked the tenant for the account: leave out --check-tenant never, or {CLEAR}")
 _NOT_KEPT: Final = _unknown(
     "which account was planned is not known to this machine: discard the run's plan and submit the input again, or "
     f"{CLEAR}"
@@ -136,7 +136,7 @@ class Accounts:
         return {(ACCOUNT, one.as_name): meaning for one, meaning in (self._meanings or {}).items()}
 
     def _planned(self, wanted: list[Wanted], ledger: Ledger, run: Run | None) -> dict[Wanted, NameMeaning]:
-        """What the run was planned with; what is not kept is left out."""
+        """The accounts with which the run was planned, as far as the ledger has kept them."""
         if run is None or not wanted or not ledger.decisions.has_planned(run.id):
             return {}
         names = {one: (ACCOUNT, one.as_name) for one in wanted if not _is_too_long(one)}

@@ -1,4 +1,4 @@
-"""Before each wave, ledger and tenant are asked again about its changes: what has moved is left out, and named."""
+"""Asks ledger and tenant again before each wave, and leaves out the changes that moved; the screen names them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class AskedAgain:
         self._all_or_nothing = all_or_nothing
 
     async def __call__(self, requests: tuple[int, ...]) -> None:
-        """Ask about the changes of requests that are about to be sent, and leave out what has moved.
+        """Ask about the changes of the next requests, and leave out those that moved.
 
         Raises:
             PlanRefusedError: Something has moved, and all or nothing is to be sent.

@@ -104,7 +104,7 @@ class InputRun:
 
     @property
     def has_just_planned(self) -> bool:
-        """Whether this command has asked the tenant about what it sends."""
+        """Whether this command has planned the input, and so has just asked the tenant about it."""
         return self._classes is not None
 
     @property

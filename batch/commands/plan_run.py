@@ -46,7 +46,7 @@ _COLUMNS: Final = ("operation", "identity_id", "item_type", "item_id", "comment"
 
 
 class PlanRun(InputRun):
-    """A saved plan for one tenant: its changes are the rows, and they mean what they meant when it was made.
+    """A saved plan for one tenant: each change is a row, with the ids, dates and accounts that the plan has.
 
     Args:
         saved: The plan.
@@ -89,7 +89,7 @@ class PlanRun(InputRun):
         again = "plan the input again: access-batch plan INPUT --save FILE"
         if about.ledger != ledger.gaps.ledger_id():
             raise PlanRefusedError(
-                f"{self._title} was made with another ledger than this one, which may not know what was submitted.",
+                f"{self._title} belongs to another ledger. This one may not know what was submitted before.",
                 next_step=f"Nothing was sent. Name the ledger of the plan with --ledger, or {again}",
             )
         if about.address not in ledger.tenants.addresses(self._tenant):
@@ -131,7 +131,7 @@ class PlanRun(InputRun):
         return validated
 
     def _packed(self, classified: Classified) -> Plan:
-        """The plan's own requests if all of it is to be sent; otherwise what is left of it, packed anew."""
+        """The plan's own requests if all changes are still to be sent; otherwise new requests for the rest."""
         fresh = classified.changes.filter("fresh")
         if self._is_first and not self._waits and fresh.height:
             # A run that is over, or was discarded, begins anew.
@@ -167,7 +167,7 @@ class PlanRun(InputRun):
                 next_step="Nothing more was sent. Plan the input again, or leave out --all-or-nothing for the rest.",
             )
 
-    def describe(self, classified: Classified) -> None:  # noqa: ARG002 - what was left out is named before
+    def describe(self, classified: Classified) -> None:  # noqa: ARG002 - `_report_moved` has named the others
         """See InputRun: the rows are those of the plan."""
         if not self._described:
             self._screen.say(f"{self._title} has {describe_saved(self._saved)}.")

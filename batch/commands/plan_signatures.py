@@ -61,7 +61,7 @@ def approve(
             f"An approval needs your SSH key and the file of allowed signers; {missing} is not set.",
             next_step="Nothing was signed. Set it in the config file: see `access-batch help approval`.",
         )
-    _require_planner(plan, settings, now)
+    _approvers(plan, settings, now)
     names = tenant_names(about.address) if "://" in about.address else (about.address,)
     if settings.confirm.strip().lower() not in (*names, ""):
         raise SettingsError(
@@ -112,7 +112,6 @@ def require_signatures(plan: SavedPlan, name: str, settings: Settings, *, at: da
             "approvals_required is set, but no file says whose key is whose.",
             next_step="Nothing was sent. Set allowed_signers in the config file.",
         )
-    _require_planner(plan, settings, at)
     given = len(_approvers(plan, settings, at))
     if given < settings.approvals_required:
         raise PlanRefusedError(
@@ -140,33 +139,25 @@ def describe_signatures(plan: SavedPlan, settings: Settings, at: datetime) -> It
         yield f"{_ROLES.get(one.role, one.role)} {one.at}: {who}"
 
 
-def _require_planner(plan: SavedPlan, settings: Settings, at: datetime) -> None:
-    if not _planners(plan, settings, at):
-        raise PlanRefusedError(
-            "The plan is not signed by its planner, with a key of the file of allowed signers.",
-            next_step="Nothing was sent. Plan the input again, and have the new plan approved: access-batch plan INPUT "
-            "--signing-key KEY --save FILE",
-        )
-
-
-def _planners(plan: SavedPlan, settings: Settings, at: datetime) -> frozenset[str]:
-    assert settings.allowed_signers is not None  # noqa: S101 - its callers have looked
-    found = signers(plan, settings.allowed_signers, at)
-    planners = [who for one, who in found if one.role == PLANNER]
-    return planners[0] if len(planners) == 1 else frozenset()
-
-
 def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozenset[str]]:
     """The approvers, each another person than the planner and the approvers before.
 
     Raises:
-        PlanRefusedError: A signature is not valid, or somebody has signed twice.
+        PlanRefusedError: Its planner has not signed it, a signature is not valid, or somebody has signed twice.
     """
     assert settings.allowed_signers is not None  # noqa: S101 - its callers have looked
-    seen = _planners(plan, settings, at)
-    keys = {key_of_signature(one.signature) for one in plan.signatures if one.role == PLANNER}
+    found = signers(plan, settings.allowed_signers, at)
+    planners = [(one, who) for one, who in found if one.role == PLANNER]
+    if len(planners) != 1 or not planners[0][1]:
+        raise PlanRefusedError(
+            "The plan is not signed by its planner, with a key of the file of allowed signers.",
+            next_step="Nothing was sent or signed. Plan the input again, and have the new plan approved: access-batch "
+            "plan INPUT --signing-key KEY --save FILE",
+        )
+    ((planned, seen),) = planners
+    keys = {key_of_signature(planned.signature)}
     approvers = []
-    for one, who in signers(plan, settings.allowed_signers, at):
+    for one, who in found:
         if one.role != APPROVER:
             continue
         if not who:

@@ -146,7 +146,7 @@ class CommandPrecheck:
         return asyncio.run(self._awaited(self._verdicts(ledger, classified, fresh)))
 
     async def ask_again(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
-        """As `ask`, of what is about to be sent, while the command sends: no older answer counts."""
+        """As `ask`, for changes that the command is about to send. Only new answers count."""
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, EXTENDS)
         if fresh.is_empty() or self._when is CheckTenant.NEVER:
             return pl.DataFrame(schema=TENANT_VERDICTS)

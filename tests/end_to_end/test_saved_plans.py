@@ -112,7 +112,7 @@ def test_a_plan_is_not_applied_with_another_ledger_or_at_another_tenant(
     save(program, tenant, path, saved)
     ended = program("submit", saved, "--yes", "--ledger", tmp_path / "other.db", env=environment(tenant))
     assert (ended.code, accepted(tenant)) == (2, {})
-    assert "another ledger" in ended.err
+    assert "belongs to another ledger" in ended.err
     ended = program("submit", saved, "--yes", env=environment(other_tenant))
     assert (ended.code, accepted(other_tenant)) == (2, {})
     assert f"is for {tenant.base_url.removeprefix('http://')}" in ended.err
