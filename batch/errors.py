@@ -141,7 +141,13 @@ class WaitingError(StoppedError):
 
 
 class WrongEndsError(StoppedError):
-    """Too much of a canary, or of a wave, was rejected or failed: what comes next is not sent."""
+    """Too much of a canary, or of a wave, was rejected or failed: what comes next is not sent.
+
+    Attributes:
+        tolerate: So many percent must be tolerated to go on all the same.
+    """
+
+    tolerate: int = 100
 
 
 class UnconfirmedError(StoppedError):

@@ -56,14 +56,11 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     Checks the rows, skips changes that were submitted before, plans the requests, asks, sends them, and sums up.
     Run the same command again to continue after anything that stopped it.
     """
-    import shlex
-
     from batch.commands.guards import with_guards
     from batch.commands.sources import saved_plan_in
     from batch.commands.streams import standard_input
     from batch.commands.submit import submit as run_submit
-    from batch.errors import UnconfirmedError, UsageError
-    from batch.read import shown
+    from batch.errors import UnconfirmedError, UsageError, WrongEndsError
     from batch.report.screen import describe_outcome
 
     if "track_for" in settings.sources.flags and not settings.wait:
@@ -75,9 +72,15 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     if settings.require_plan and saved_plan_in(inputs) is None:
         _only_plan(inputs, settings, call)
     result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
-    again = shlex.join(["access-batch", *(shown(word) if word in inputs else word for word in sys.argv[1:])])
-    is_advised = isinstance(result.stopped, UnconfirmedError)
-    outcome = describe_outcome(result.summary, again, is_advised=is_advised, reading=_reading(settings))
+    wrong = result.stopped if isinstance(result.stopped, WrongEndsError) else None
+    outcome = describe_outcome(
+        result.summary,
+        _again(inputs, tolerate=wrong.tolerate if wrong else None),
+        is_advised=isinstance(result.stopped, UnconfirmedError),
+        is_all_the_same=wrong is not None,
+        reading=_reading(settings),
+        only_plans=settings.require_plan,
+    )
     show(result.summary.as_json() if call.json else outcome)
     if result.stopped is not None:
         raise result.stopped
@@ -165,6 +168,23 @@ def _only_plan(inputs: list[str], settings: Settings, call: Call) -> NoReturn:
         "Only saved plans are sent here: the config file has require_plan or approvals_required.",
         next_step=f"Nothing was sent. Save the plan: access-batch plan {named} --save FILE",
     )
+
+
+def _again(inputs: list[str], *, tolerate: int | None) -> str:
+    """The command that goes on where this one ended; perhaps with another tolerance."""
+    import re
+    import shlex
+
+    from batch.read import shown
+
+    words = [shown(word) if word in inputs else word for word in sys.argv[1:]]
+    if tolerate is None:
+        return shlex.join(["access-batch", *words])
+    for place, word in enumerate(words):
+        if re.fullmatch("--tolerate(=.*)?", word):
+            del words[place : place + (1 if "=" in word else 2)]
+            break
+    return shlex.join(["access-batch", *words, "--tolerate", str(tolerate)])
 
 
 def _reading(settings: Settings) -> list[str]:

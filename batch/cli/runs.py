@@ -22,7 +22,7 @@ def status(settings: Settings, call: Call, run: NewestRun = "") -> None:
 
     found = look_up(settings, run, runtime(), screen_of(call).say)
     waves = waves_of(settings, found[0], runtime(), screen_of(call).say)
-    text = [*describe_run(*found), *describe_wait(waves), *describe_rest(*found[:2])]
+    text = [*describe_run(*found), *describe_wait(waves), *describe_rest(*found[:2], waves)]
     show({**run_as_json(*found), "waves": waves_as_json(waves)} if call.json else text, is_all=True)
 
 

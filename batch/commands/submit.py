@@ -223,7 +223,13 @@ def _report(
         lower_bound=run.lower_bound if run else 0,
         posts_now=tally.posts - posts_before,
         files=write_result_files(
-            folder, classified.table, classified.rejected, outcomes, out_format=out_format, complain=complain
+            folder,
+            classified.table,
+            classified.rejected,
+            outcomes,
+            out_format=out_format,
+            waits=run is not None and ledger.waves.limit(run) is not None,
+            complain=complain,
         ),
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,

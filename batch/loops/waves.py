@@ -207,13 +207,15 @@ class Waves:
         await asyncio.sleep(seconds)
 
     def _stopped(self, ends: Ends, *, canary: bool) -> WrongEndsError:
-        return WrongEndsError(
+        error = WrongEndsError(
             f"{'The canary' if canary else 'The wave before'} has ended badly: of {_described(ends)}. --tolerate "
             f"{self._patience.tolerate:g} does not permit that, so nothing more was sent.",
             next_step=f"`access-batch track {self._run.id} --out tracked` writes who rejected what, and what failed. "
-            f"To go on all the same, run the same command with a greater --tolerate; or drop the rest with "
-            f"`access-batch discard {self._run.id}`.",
+            f"To go on all the same, run the same command with --tolerate {ends.least_tolerance}; or drop the rest "
+            f"with `access-batch discard {self._run.id}`.",
         )
+        error.tolerate = ends.least_tolerance
+        return error
 
 
 def _described(ends: Ends) -> str:

@@ -103,6 +103,11 @@ class Ends:
     ended: int = 0
     wrong: int = 0
 
+    @property
+    def least_tolerance(self) -> int:
+        """The least whole percent that permits these ends."""
+        return -(-self.wrong * 100 // self.ended) if self.ended else 0
+
     def exceed(self, percent: float, *, of: int | None = None) -> bool:
         """Whether more of the ended ones than so many percent are wrong; or of `of` changes."""
         return self.wrong * 100 > percent * (self.ended if of is None else of)

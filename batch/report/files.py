@@ -101,6 +101,7 @@ def write_result_files(
     changes: pl.DataFrame | None,
     *,
     out_format: OutFormat = "csv",
+    waits: bool = False,
     complain: Complain,
 ) -> dict[str, str | None]:
     """Write the rejected rows and the results, in the form of the first input's file or as one workbook.
@@ -112,6 +113,7 @@ def write_result_files(
         changes: From pipeline.with_outcomes: `row`, `identity_id`, `item_id`, `class`, `reason`, `request_id`, `state`,
             `tenant_state`, `tenant_said` and `elsewhere`. None to write the rejected rows only.
         out_format: Of the files.
+        waits: Whether what is planned waits for the same command: nobody else may send it, so it does not come back.
         complain: Takes a sentence if they can't be written.
 
     Returns:
@@ -120,7 +122,7 @@ def write_result_files(
     """
     backs = {RowClass.REJECTED.value: _rejected_rows(table, rejected, changes)}
     if changes is not None:
-        backs |= _ways_back(table, changes)
+        backs |= _ways_back(table, changes, waits=waits)
     results = None if changes is None else _results(table, rejected, changes)
     if out_format == "xlsx":
         sheets = backs if results is None else _by_class(results) | backs
@@ -162,7 +164,7 @@ def _rejected_rows(table: Table, rejected: pl.DataFrame, changes: pl.DataFrame |
     return _under_headers(rows, table, ours)
 
 
-def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
+def _ways_back(table: Table, changes: pl.DataFrame, *, waits: bool) -> dict[str, Sheet]:
     """The rows of WAYS_BACK in their original form, with `_line`, `_rule` (the file's name) and `_message`.
 
     A row with several items comes back with those that are concerned: one that was accepted may have been taken back
@@ -172,9 +174,10 @@ def _ways_back(table: Table, changes: pl.DataFrame) -> dict[str, Sheet]:
     set_aside = pl.col("class").is_in([RowClass.HELD_BACK.value, RowClass.CONFLICT_IN_INPUT.value])
     said = pl.concat_str("tenant_state", "tenant_said", separator=": ", ignore_nulls=True)
     why = pl.when(pl.col("reason") == "").then(pl.lit("not sent")).otherwise("reason")
+    planned = pl.lit(value=False) if waits else pl.col("state") == State.PLANNED.value
     which = {
         "refused": (pl.col("state") == State.REFUSED.value, pl.col("reason")),
-        "unsent": (set_aside | (pl.col("state") == State.PLANNED.value), why),
+        "unsent": (set_aside | planned, why),
         "failed": (outcome.is_in([one.value for one in RESUBMITTABLE]) & ~pl.col("elsewhere"), said),
     }
     changes = _with_positions(changes)

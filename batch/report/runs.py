@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from batch.ledger.verify_seals import Signer
     from batch.model import Run, Tally, TrackSummary
+    from batch.plan.waves import WavesSummary
 
 
 def describe_signers(signers: Sequence[Signer], trusted: Collection[str], file: str) -> Iterator[str]:
@@ -73,11 +74,17 @@ def describe_run(run: Run, tally: Tally, tracked: TrackSummary, *, looked: bool 
         yield from describe_track(tracked, looked=looked)
 
 
-def describe_rest(run: Run, tally: Tally) -> Iterator[str]:
+def describe_rest(run: Run, tally: Tally, waves: WavesSummary | None = None) -> Iterator[str]:
     """What to do about the changes of a run that are not sent, unconfirmed or refused; empty if there are none."""
     changes = count_states(tally.changes)
     if unsent := changes["unsent"]:
-        yield f"{count(unsent, 'change')} not sent: submit the same input again, or `access-batch discard {run.id}`."
+        when = ""
+        if waves and waves.until:
+            when = f" from {waves.until:%Y-%m-%d %H:%M:%S} UTC on"
+        elif waves and waves.canary_open:
+            when = ", which goes on once the canary has ended well"
+        drop = f"`access-batch discard {run.id}`"
+        yield f"{count(unsent, 'change')} not sent: submit the same input again{when}, or {drop}."
     if unconfirmed := changes["unconfirmed"]:
         settle = f"`access-batch settle {run.id}`"
         yield f"{count(unconfirmed, 'change')} unconfirmed: submit the same input again, or {settle}."

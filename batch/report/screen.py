@@ -185,7 +185,13 @@ def question(tally: Tally, tenant: str, rate: Rate, share: float | None = None) 
 
 
 def describe_outcome(
-    summary: Summary, again: str, *, is_advised: bool = False, reading: Sequence[str] = ()
+    summary: Summary,
+    again: str,
+    *,
+    is_advised: bool = False,
+    is_all_the_same: bool = False,
+    reading: Sequence[str] = (),
+    only_plans: bool = False,
 ) -> Iterator[str]:
     """What was sent, the results, the result files, and what to do next.
 
@@ -193,7 +199,9 @@ def describe_outcome(
         summary: Of the run.
         again: The command that continues the run.
         is_advised: Whether an error follows that says what to do about unconfirmed requests.
+        is_all_the_same: Whether that command goes on though what was sent has ended badly.
         reading: The options with which the input was read: its rows in other files need them too.
+        only_plans: Whether rows are only sent by a saved plan.
     """
     changes, requests = summary.by_state, count_states(summary.tally.requests)
     if summary.dry_run:
@@ -217,18 +225,23 @@ def describe_outcome(
         if path:
             yield f"  {name}: {path}"
     yield from describe_heads({summary.run: summary.head})
-    yield from _advice(summary, again, is_advised=is_advised)
-    yield from _ways_back(summary, reading)
+    yield from _advice(summary, again, is_advised=is_advised, is_all_the_same=is_all_the_same)
+    yield from _ways_back(summary, reading, only_plans=only_plans)
 
 
-def _advice(summary: Summary, again: str, *, is_advised: bool) -> Iterator[str]:
+def _advice(summary: Summary, again: str, *, is_advised: bool, is_all_the_same: bool) -> Iterator[str]:
     if not summary.complete and not is_advised:
-        yield from _how_to_continue(summary, again)
+        yield from _how_to_continue(summary, again, is_all_the_same=is_all_the_same)
     if summary.tracked:
-        yield from advice(summary.tracked, summary.run) if summary.was_tracked else resubmission(summary.tracked)
+        is_over = summary.complete
+        yield from (
+            advice(summary.tracked, summary.run, is_over=is_over)
+            if summary.was_tracked
+            else resubmission(summary.tracked, is_over=is_over)
+        )
 
 
-def _ways_back(summary: Summary, reading: Sequence[str]) -> Iterator[str]:
+def _ways_back(summary: Summary, reading: Sequence[str], *, only_plans: bool = False) -> Iterator[str]:
     """The files of rows that can be submitted again, each with the command to type; nothing without any."""
     if summary.by_state["refused"] and not summary.files.get("refused"):
         results = PurePath(summary.files.get("results") or "results.csv").name
@@ -239,7 +252,14 @@ def _ways_back(summary: Summary, reading: Sequence[str]) -> Iterator[str]:
             if name == "failed":
                 options += ["--resubmit", ",".join(outcome.value for outcome in RESUBMITTABLE)]
             for what in _unsent(summary.set_aside, file) if name == "unsent" else (words,):
-                yield f"{what}: {shlex.join(['access-batch', 'submit', file, *options])}"
+                yield f"{what}: {_command(file, options, only_plans=only_plans)}"
+
+
+def _command(file: str, options: Sequence[str], *, only_plans: bool) -> str:
+    """The command that submits a file of rows; or that saves a plan for them, if nothing else is sent."""
+    save = ["--save", str(PurePath(file).with_suffix(".plan"))]
+    words = ["plan", file, *options, *save] if only_plans else ["submit", file, *options]
+    return shlex.join(["access-batch", *words])
 
 
 def _unsent(aside: SetAside, file: str) -> Iterator[str]:
@@ -268,8 +288,10 @@ _WAYS_BACK: Final = {
 }
 
 
-def _how_to_continue(summary: Summary, again: str) -> Iterator[str]:
-    yield f"To continue: {again}"
+def _how_to_continue(summary: Summary, again: str, *, is_all_the_same: bool) -> Iterator[str]:
+    waits = summary.waves.until if summary.waves else None
+    words = "To go on all the same" if is_all_the_same else "To continue"
+    yield f"{words}{f' from {waits:%Y-%m-%d %H:%M:%S} UTC on' if waits else ''}: {again}"
     if count_states(summary.tally.changes)["unconfirmed"]:
         yield (
             "Unconfirmed changes may have arrived. The same command looks for them in the tenant first, and never "

@@ -102,24 +102,31 @@ def last_look(tracked: TrackSummary) -> str:
     return f" (last looked at {_minute(tracked.looked_at)})" if tracked.looked_at else ""
 
 
-def advice(tracked: TrackSummary, run: str, failed: str | None = None) -> Iterator[str]:
+def advice(tracked: TrackSummary, run: str, failed: str | None = None, *, is_over: bool = True) -> Iterator[str]:
     """What to do next about changes that are open, not visible, rejected, cancelled or failed; empty if all is well.
 
     Args:
         tracked: Their states.
         run: The run's id.
         failed: The file that has those that were rejected, cancelled or failed, if there is one.
+        is_over: See `resubmission`.
     """
     found = counts(tracked)
     if tracked.submitted_twice:
         yield f"{count(tracked.submitted_twice, 'change')} submitted twice: `access-batch audit {run}` lists them."
     if found[TenantOutcome.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
-    yield from resubmission(tracked, failed)
+    yield from resubmission(tracked, failed, is_over=is_over)
 
 
-def resubmission(tracked: TrackSummary, failed: str | None = None) -> Iterator[str]:
-    """How many changes were rejected, cancelled or failed, and how to submit them again; empty if none did."""
+def resubmission(tracked: TrackSummary, failed: str | None = None, *, is_over: bool = True) -> Iterator[str]:
+    """How many changes were rejected, cancelled or failed, and how to submit them again; empty if none did.
+
+    Args:
+        tracked: The states of the run's changes.
+        failed: The file that has these changes, if there is one.
+        is_over: Whether the run has nothing left to send. Until then, its input is not submitted again.
+    """
     found = counts(tracked)
     if bad := [name.value for name in RESUBMITTABLE if found[name]]:
         number = sum(found[name] for name in bad)
@@ -137,6 +144,8 @@ def resubmission(tracked: TrackSummary, failed: str | None = None) -> Iterator[s
             if failed
             else f"the same input with --resubmit {states}"
         )
+        if not (is_over or failed):
+            again = f"first finish this run; then {again}"
         yield f"{beginning} To submit {those}{'' if tracked.requested_since else ' again'}: {again}"
 
 

@@ -45,11 +45,11 @@ class Work:
         return self.program(*arguments, "--ledger", self.ledger, env=environment(self.tenant))
 
 
-def sandbox_of(*, rejected: float = 0.0) -> Iterator[RunningSandbox]:
+def sandbox_of(*, rejected: float = 0.0, approval_seconds: float | None = 0.0) -> Iterator[RunningSandbox]:
     settings = SandboxSettings(
         rate=Rate(requests=5000, seconds=1),
         visibility_delay=0.0,
-        approval_seconds=0.0,
+        approval_seconds=approval_seconds,
         provisioning_seconds=0.0,
         rejected=rejected,
     )
