@@ -239,9 +239,9 @@ def keep(folder: Path) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """On which databases to run."""
+    """How much to run, and on which databases."""
     group = parser.getgroup("postgresql")
-    group.addoption("--postgresql", action="store_true", help="run all tests that can run on PostgreSQL there too")
+    group.addoption("--postgresql", action="store_true", help="run all tests, on PostgreSQL too if they can run there")
     group.addoption("--postgresql-required", action="store_true", help="fail if there is no PostgreSQL server")
 
 
@@ -254,6 +254,7 @@ def pytest_configure(config: pytest.Config) -> None:
         ("postgresql", "runs on a PostgreSQL server"),
         ("also_postgresql", "runs there without --postgresql, too"),
         ("sqlite_only", "is about what holds with SQLite alone: files, this machine's clock and processes"),
+        ("thorough", "takes many seconds, and runs with --postgresql only"),
     ):
         config.addinivalue_line("markers", f"{name}: {meaning}")
     worker_input = getattr(config, "workerinput", None)
@@ -281,14 +282,16 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is not to be run on PostgreSQL."""
+    """Leaves out what is not to be run on PostgreSQL, and what takes long unless everything is to be run."""
     everything = config.getoption("--postgresql")
     left_out = []
     for item in items:
         if "postgresql_server" in getattr(item, "fixturenames", ()):
             item.add_marker("postgresql")
         marks = {mark.name for mark in item.iter_markers()}
-        if "postgresql" in marks and ("sqlite_only" in marks or not (everything or "also_postgresql" in marks)):
+        is_impossible = "postgresql" in marks and "sqlite_only" in marks
+        takes_long = "thorough" in marks or ("postgresql" in marks and "also_postgresql" not in marks)
+        if is_impossible or (takes_long and not everything):
             left_out.append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)

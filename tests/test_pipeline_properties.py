@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -213,6 +214,7 @@ def expected(file: Input, *, later_api: bool) -> tuple[Counter[str], Counter[tup
     return classes, pairs
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 @example(
@@ -257,6 +259,7 @@ def test_every_row_has_one_class_and_the_plan_requests_exactly_the_wanted_pairs(
     assert plan.lower_bound <= plan.requests
 
 
+@pytest.mark.thorough
 @settings(max_examples=15)
 @given(file=_INPUTS, api=st.sampled_from(["beta", "v2025"]))
 def test_the_same_input_gives_the_same_plan(file: Input, api: str) -> None:

@@ -74,6 +74,7 @@ def test_ten_bad_ids_among_1000_changes_are_reported_and_everything_else_is_acce
     assert tenant.tenant.audit.posts - planned <= 10 * 2 * log2(1000)
 
 
+@pytest.mark.thorough
 def test_a_tenant_that_refuses_everything_gets_twenty_requests_and_the_run_can_be_resumed(
     program: Program, tmp_path: Path
 ) -> None:

@@ -289,6 +289,7 @@ def test_cancel_does_nothing_without_confirmation(program: Program, tmp_path: Pa
         assert (unknown.code, "no terminal" in unknown.err, "zz" in unknown.err) == (2, False, True)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_the_wait_and_the_same_command_continues(program: Program, tmp_path: Path) -> None:
     with running_tenant(ignores_bulk_cancel=True) as tenant:
         work = Work(program, tenant, tmp_path, *BULK)
@@ -311,6 +312,7 @@ def events(ledger: Path) -> set[str]:
         return {name for (name,) in connection.execute("SELECT DISTINCT event FROM event")}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("options", [(), BULK])
 def test_submitting_the_undo_file_revokes_exactly_the_granted_changes(
     program: Program, tmp_path: Path, options: tuple[str, ...]

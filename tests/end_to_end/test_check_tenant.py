@@ -277,6 +277,7 @@ def test_the_precheck_reuses_answers_until_they_are_too_old(
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
+@pytest.mark.thorough
 def test_the_precheck_discards_answers_about_a_change_that_has_ended_since(
     program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:
@@ -292,6 +293,7 @@ def test_the_precheck_discards_answers_about_a_change_that_has_ended_since(
     assert submit(program, tenant, write_rows(tmp_path / "undo.csv", undo)).json["rows"]["submitted"] == 1
 
 
+@pytest.mark.thorough
 def test_a_continued_run_sets_aside_the_same_changes_as_its_plan(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def assert_sound(program: Program) -> None:
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "edited",
     [

@@ -66,6 +66,7 @@ def test_ctrl_c_lets_requests_in_flight_finish_and_the_same_command_continues(
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))
 
 
+@pytest.mark.thorough
 def test_a_second_ctrl_c_stops_at_once_and_leaves_requests_in_flight_unconfirmed(
     slow_tenant: RunningSandbox, path: Path, program: Program
 ) -> None:

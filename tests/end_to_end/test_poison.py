@@ -70,6 +70,7 @@ def test_an_answer_that_proves_nothing_never_makes_a_processed_request_go_out_ag
     assert ended.code == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", [Fault.ERROR_500_BEFORE, Fault.BLOCKED_403, Fault.FORBIDDEN_403])
 def test_one_change_that_never_gets_through_is_refused_and_all_others_are_accepted(
     program: Program, tenant: RunningSandbox, tmp_path: Path, fault: Fault
@@ -97,6 +98,7 @@ def test_one_change_that_never_gets_through_is_refused_and_all_others_are_accept
             assert re.search("40[34]|500", row["_reason"])
 
 
+@pytest.mark.thorough
 def test_controls_are_kept_for_what_never_gets_through_though_nobody_else_works_at_the_tenant(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ def output_of(process: Forked | subprocess.Popen[str], folder: Path, tenant: Ech
     return out + err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", OUTPUT_OPTIONS, ids=" ".join)
 def test_a_run_that_fails_in_many_ways_leaks_no_secret(how: tuple[str, ...], tmp_path: Path) -> None:
     with echoing_tenant() as tenant:

@@ -42,6 +42,7 @@ def of_their_own(people: int, things: int = 2) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.thorough
 def test_people_with_different_comments_share_bodies(tmp_path: Path, program: Program) -> None:
     rows = of_their_own(100)
     path = write_rows(tmp_path / "a.csv", rows)
@@ -68,6 +69,7 @@ def test_people_with_different_comments_share_bodies(tmp_path: Path, program: Pr
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("names_bad_id", [True, False], ids=["named", "not named"])
 def test_only_the_bad_changes_of_a_refused_body_are_refused(
     tmp_path: Path,
@@ -96,6 +98,7 @@ def test_only_the_bad_changes_of_a_refused_body_are_refused(
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 def test_every_fault_and_late_statuses_end_in_exactly_once(tmp_path: Path, program: Program) -> None:
     rows = of_their_own(240)  # More bodies than there are faults.
     path, ledger = write_rows(tmp_path / "a.csv", rows), tmp_path / "ledger.db"
@@ -111,6 +114,7 @@ def test_every_fault_and_late_statuses_end_in_exactly_once(tmp_path: Path, progr
     assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.DROP_BEFORE])
 def test_killed_around_commits_and_exchanges(tmp_path: Path, program: Program, fault: Fault) -> None:
     rows = of_their_own(20)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import pytest
+
 from batch.api.dialects import Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import running_sandbox
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.thorough
 def test_every_fault_in_random_order_and_late_statuses_end_in_exactly_once(tmp_path: Path, program: Program) -> None:
     rows = [grant(person, 100 * person + thing) for person in range(60) for thing in range(3)]
     path, ledger = write_rows(tmp_path / "a.csv", rows), tmp_path / "ledger.db"

@@ -28,6 +28,7 @@ EVERY = 21
 """Of so many points one is tried: the simulation tries them all."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("faults", "first"),
     [
@@ -81,6 +82,7 @@ def killed_after(posts: int, seconds: float, *, orders: Orders, tenant: RunningS
     return code
 
 
+@pytest.mark.thorough
 def test_killed_again_and_again_at_random(tmp_path: Path, program: Program) -> None:
     rows = [grant(person, person) for person in range(100)]
     path = write_rows(tmp_path / "a.csv", rows)

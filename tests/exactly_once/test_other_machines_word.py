@@ -84,6 +84,7 @@ def test_a_head_from_a_summary_proves_that_nothing_was_cut_off_since(program: Pr
     assert f"no run has the head {head}" in cut.out
 
 
+@pytest.mark.thorough
 def test_another_machine_sends_what_it_finds_not_arrived_in_the_same_command(program: Program, tmp_path: Path) -> None:
     settings = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0)
     path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
@@ -140,6 +141,7 @@ def machines(tenant: RunningSandbox, tmp_path: Path) -> Iterator[dict[str, str]]
         yield {**environment(tenant), "XDG_CONFIG_HOME": str(tmp_path / f"machine{number}")}
 
 
+@pytest.mark.thorough
 def test_each_machine_may_undo_what_another_one_did(program: Program, tmp_path: Path) -> None:
     grants, revokes = ROWS, undone(ROWS)
     files = [
@@ -155,6 +157,7 @@ def test_each_machine_may_undo_what_another_one_did(program: Program, tmp_path: 
     assert program("ledger", "verify", "--ledger", tmp_path / "ledger.db").out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", ["GRANT", "REVOKE"])
 def test_nothing_is_sent_again_as_another_key_says_that_it_was_undone(
     operation: str, program: Program, tmp_path: Path

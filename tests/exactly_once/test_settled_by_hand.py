@@ -37,6 +37,7 @@ def test_a_request_that_arrived_is_found_in_the_users_own_list(
     assert accepted(secretive) == once(map(pair_of, ROWS))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "word", "then"),
     [

@@ -117,6 +117,7 @@ def assert_lost_and_found(
     assert program("ledger", "verify", "--ledger", ledger).out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 def test_a_ledger_put_back_under_a_running_process_ends_it(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_lost_change_is_imported_though_the_ledger_knows_another_of_its_pair(
         assert accepted(tenant) == once(map(pair_of, [granted, revoked, grant(5, 5)]))
 
 
+@pytest.mark.thorough
 def test_changes_that_a_stale_ledger_had_planned_and_a_user_discarded_are_imported(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +225,7 @@ def test_changes_that_a_stale_ledger_had_planned_and_a_user_discarded_are_import
     assert (audited.code, "Ledger and list agree" in audited.out) == (0, True)
 
 
+@pytest.mark.thorough
 def test_a_ledger_stays_stale_until_no_other_process_holds_requests_that_have_arrived(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
@@ -247,6 +250,7 @@ def test_a_ledger_stays_stale_until_no_other_process_holds_requests_that_have_ar
     assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
+@pytest.mark.thorough
 def test_a_stale_ledger_waits_until_the_request_that_was_accepted_last_is_listed(
     program: Program, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
@@ -275,6 +279,7 @@ def test_a_stale_ledger_waits_until_the_request_that_was_accepted_last_is_listed
         assert accepted(late) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
+@pytest.mark.thorough
 def test_a_stale_ledger_also_looks_for_requests_of_users_that_it_does_not_know(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
@@ -293,6 +298,7 @@ def test_a_stale_ledger_also_looks_for_requests_of_users_that_it_does_not_know(
     assert accepted(tenant) == once(map(pair_of, [grant(99, 99), *ROWS]))
 
 
+@pytest.mark.thorough
 def test_a_stale_ledger_is_compared_with_each_of_its_tenants(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:

@@ -186,6 +186,7 @@ LISTED = st.lists(
 )
 
 
+@pytest.mark.thorough
 def test_an_import_never_makes_a_skipped_change_new_again(path: Place) -> None:
     numbers = itertools.count()
     with open_ledger(path) as ledger:

@@ -239,6 +239,7 @@ class StoppedHere(BaseException):
     """A stop that nothing handles."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", STEPS)
 def test_a_stop_at_any_step_leaves_one_ledger_and_the_same_command_goes_on(step: str, move: Move) -> None:
     def say(line: str) -> None:
@@ -254,6 +255,7 @@ def test_a_stop_at_any_step_leaves_one_ledger_and_the_same_command_goes_on(step:
         assert ledger.verify() == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", ["Leaving", "Starting"])
 def test_a_killed_move_leaves_one_ledger(step: str, move: Move) -> None:
     script = (

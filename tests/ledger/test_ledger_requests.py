@@ -329,6 +329,7 @@ details = st.fixed_dictionaries(
 items = st.dictionaries(st.tuples(ids, st.sampled_from(ItemType)), details, min_size=1, max_size=6)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(recipients=st.sets(ids, min_size=1, max_size=5), wanted=items)
 def test_a_request_loads_as_it_was_planned(recipients: set[str], wanted: dict[tuple[str, ItemType], Any]) -> None:

@@ -61,6 +61,7 @@ def live(ledger: Ledger) -> dict[tuple[str, str], list[str]]:
     return found
 
 
+@pytest.mark.thorough
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(versions=st.lists(st.tuples(PAIRS, st.integers(0, 3)), min_size=2, max_size=4))
 def test_an_input_edited_again_and_again_keeps_every_pair_in_exactly_one_request(

@@ -163,6 +163,7 @@ def all_once(count: int) -> dict[str, int]:
     return {f"i{number:03}": 1 for number in range(count)}
 
 
+@pytest.mark.thorough
 def test_a_tenant_with_the_configured_limit_never_answers_429(ledger: Ledger) -> None:
     run, tenant, notes = write(ledger, *singles(600)), StrictTenant(lambda _: 100), Notes()
     run_in_virtual_time(send(ledger, run, tenant, notes))
@@ -171,6 +172,7 @@ def test_a_tenant_with_the_configured_limit_never_answers_429(ledger: Ledger) ->
     assert 599 / (tenant.arrivals[-1] - tenant.arrivals[0]) >= 0.965 * 10
 
 
+@pytest.mark.thorough
 def test_a_limit_that_is_halved_while_we_send_costs_one_violation_at_a_time(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(900)), Notes()
     tenant = StrictTenant(lambda moment: 100 if moment < 1030 else 50, penalties=(60.0,))
@@ -181,6 +183,7 @@ def test_a_limit_that_is_halved_while_we_send_costs_one_violation_at_a_time(ledg
     assert notes.allowed[0] == 50
 
 
+@pytest.mark.thorough
 def test_the_growing_silence_after_each_of_three_violations_is_kept_in_full(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(250)), Notes()
     closing = iter([1080.0, 1400.0])
@@ -215,6 +218,7 @@ def test_a_run_backs_off_from_five_minutes_of_refused_connections_and_completes(
     assert not notes.undecided
 
 
+@pytest.mark.thorough
 def test_five_minutes_of_errors_leave_few_requests_unconfirmed_and_all_are_settled(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(150)), Notes()
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: Answer(status=502) if 1010 <= moment < 1310 else None)
@@ -262,6 +266,7 @@ def test_a_tenant_that_turns_every_call_away_for_a_moment_is_lost_in_the_end(ask
     assert 1300 <= run_in_virtual_time(program()) <= 1400
 
 
+@pytest.mark.thorough
 def test_a_tenant_that_turns_calls_away_for_a_moment_and_then_works_is_not_lost(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(30)), Notes()
     answer = Answer(status=429, retry_after=0.0, form=Form.API)

@@ -52,6 +52,7 @@ async def test_the_request_of_an_identity_named_in_a_refusal_leaves_the_shared_b
     assert joined.states() == {"ACCEPTED": 3, "REFUSED": 1}
 
 
+@pytest.mark.thorough
 async def test_refused_shared_bodies_do_not_count_as_refused_requests(ledger: Ledger, path: Place) -> None:
     envelopes = [range(first, first + 3) for first in range(0, 90, 3)]
     stage = Stage(ledger, path, write(ledger, *singles(90), together=envelopes))

@@ -328,6 +328,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(ROWS)
 def test_each_row_is_resolved_as_it_would_be_alone(cells: list[dict[str, str | None]]) -> None:

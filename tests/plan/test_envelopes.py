@@ -84,6 +84,7 @@ def test_every_wanted_change_is_in_exactly_one_body_and_every_body_is_legal(
                 assert len({(item["type"], item["id"]) for item in items}) == len(items) > 0
 
 
+@pytest.mark.thorough
 @settings(max_examples=30)
 @given(wanted=wanted_changes(), limits=ANY_LIMITS, shuffle=st.randoms(use_true_random=False))
 def test_envelopes_never_need_more_bodies_and_the_order_of_the_rows_does_not_matter(

@@ -96,6 +96,7 @@ def test_the_optimum_of_obvious_cases(pairs: set[Pair], limits: Limits, fewest: 
     assert fewest_requests(frozenset(pairs), limits) == fewest
 
 
+@pytest.mark.thorough
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("limits", [FULL, SMALL], ids=["10x25", "3x4"])
 def test_small_plans_are_within_five_percent_of_the_optimum_on_average(limits: Limits) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import NamedTuple
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -149,6 +150,7 @@ def test_no_row_without_line_breaks_contains_text_of_another_line(count: int, da
             assert all(cell.replace('"', "") in physical[line - 1].replace('"', "") for cell in held)
 
 
+@pytest.mark.thorough
 @given(
     start=st.sampled_from(
         [

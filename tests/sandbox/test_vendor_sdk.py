@@ -139,6 +139,7 @@ def test_the_sdk_cancels_one_and_many_and_reads_them_in_the_administrators_list(
     assert [row.cancelled_request_details.comment for row in found] == ["By mistake."] * 3
 
 
+@pytest.mark.thorough
 def test_the_sdk_reads_people_and_items(sandbox: RunningSandbox, client: Any) -> None:
     from sailpoint.public_identities.models.public_identity import (  # noqa: PLC0415 - only if the SDK is installed
         PublicIdentity,

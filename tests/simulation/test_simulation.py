@@ -91,6 +91,7 @@ def test_waves_on_a_real_database_are_kept_too(postgresql: str, seed: int) -> No
     assert outcome.problems == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protection", [*NEEDED, *NEEDED_IN_TEAMS])
 def test_each_protection_is_needed(protection: str) -> None:
     kinds, seeds = {**NEEDED, **NEEDED_IN_TEAMS}[protection]
@@ -105,6 +106,7 @@ def test_a_seed_always_leads_to_the_same_history() -> None:
     assert len({live(options_of(4)).hash for _ in range(2)}) == 1
 
 
+@pytest.mark.thorough
 def test_an_undisturbed_run_makes_hardly_more_calls_than_it_has_requests() -> None:
     quiet = options_of(0, frozenset())
     # People in a group of their own share no request.

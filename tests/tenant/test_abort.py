@@ -103,6 +103,7 @@ CLIENT = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.enable_socket
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None,

@@ -56,6 +56,7 @@ class Question:
         return asyncio.run(program())
 
 
+@pytest.mark.thorough
 def test_rows_are_reduced_to_what_is_needed_page_by_page() -> None:
     question = Question(rows=200, name=3)
     (found,) = question.answered("a")
@@ -63,6 +64,7 @@ def test_rows_are_reduced_to_what_is_needed_page_by_page() -> None:
     assert question.most_alive <= 2 * question.page_limit
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("values", [1, 4])
 def test_a_list_whose_rows_hold_too_much_is_not_read_to_its_end(values: int) -> None:
     length = MOST_KEPT // 64
