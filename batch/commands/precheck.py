@@ -142,7 +142,9 @@ class CommandPrecheck:
             return pl.DataFrame(schema=TENANT_VERDICTS)
         if self._when is CheckTenant.NEVER:
             self.require_no_other_ledger(ledger)
-            return pl.DataFrame(schema=TENANT_VERDICTS)
+            rejected = self._judged(ledger, classified)
+            self.end_dates = describe_end_dates(with_tenant_verdicts(classified, rejected).changes)
+            return rejected
         return asyncio.run(self._awaited(self._verdicts(ledger, classified, fresh)))
 
     async def ask_again(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
@@ -155,8 +157,8 @@ class CommandPrecheck:
 
     async def _verdicts(self, ledger: Ledger, classified: Classified, fresh: pl.DataFrame) -> pl.DataFrame:
         scope = scope_of(fresh, classified.changes)
-        self._asked_held = not plain_grants(fresh).is_empty() or bool(scope.extends)
-        self._asked_not_held = bool(scope.revokes or scope.extends)
+        self._asked_held = not plain_grants(fresh).is_empty() or bool(fresh.get_column(EXTENDS).any())
+        self._asked_not_held = bool(scope.revokes)
         # A fresh change that the ledger knows as sent has ended since: answers from before its end are out of date.
         is_unsent = pl.col("state").is_in([state.value for state in (*VOID, *UNSENT)])
         if not overlapping(classified.known.filter(~is_unsent), fresh).is_empty():
@@ -165,16 +167,19 @@ class CommandPrecheck:
         tenant_view = await self._run(ledger, scope, classified.changes.filter("fresh"))
         self._unclear += count_unclear(tenant_view, fresh)
         verdicts = tenant_verdicts(fresh, classified.known, tenant_view)
-        of_ends = extension_verdicts(fresh, classified.known, tenant_view)
+        of_ends = extension_verdicts(fresh, tenant_view)
         verdicts = pl.concat([verdicts, of_ends.join(verdicts, on=KEY, how="anti")])
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
         self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
         verdicts = pl.concat([verdicts, self._unchosen.join(verdicts, on=KEY, how="anti")])
-        recall = partial(ledger.plans.experience, self._sessions.access.tenant)
         remaining = with_tenant_verdicts(classified, verdicts)
-        rejected = self.preflight.judge(remaining, recall)
+        rejected = self._judged(ledger, remaining)
         self.end_dates = describe_end_dates(with_tenant_verdicts(remaining, rejected).changes, tenant_view)
         return pl.concat([verdicts, rejected])
+
+    def _judged(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
+        """What the tenant's rules reject, as far as it was asked."""
+        return self.preflight.judge(classified, partial(ledger.plans.experience, self._sessions.access.tenant))
 
     def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Ask the tenant's status list something, whatever `--check-tenant` says.
@@ -263,10 +268,10 @@ class CommandPrecheck:
 
     def checked(self, verdicts: pl.DataFrame) -> PrecheckResult | None:
         """The result; None if the tenant was never asked."""
-        if self._oldest is None and self.tenant_settings is None and verdicts.is_empty():
-            return None
         is_ours = pl.col("tenant_reason").str.starts_with(SECOND_HAND)
         verdicts = verdicts.filter(~is_ours & (pl.col("tenant_class") != RowClass.REJECTED.value))
+        if self._oldest is None and self.tenant_settings is None and verdicts.is_empty():
+            return None
         counted = Counter(verdicts.get_column("tenant_class").to_list())
         held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(

@@ -9,7 +9,7 @@ import polars as pl
 from batch.dedupe.classify import TENANT_VERDICTS
 from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Asked, Preflight
 from batch.report.preflight import describe_unconfigured, describe_unsought, describe_warnings
-from batch.status.end_dates import perhaps_not_held
+from batch.status.end_dates import not_shown_as_held
 from batch.status.findings import (
     TenantFacts,
     Warned,
@@ -123,7 +123,7 @@ class CommandPreflight:
             people=self.people,
             irrevocable=certain,
             indirect=probable,
-            unheld=perhaps_not_held(fresh, classified.known, tenant_view),
+            unheld=not_shown_as_held(fresh, tenant_view),
         )
         found = findings(fresh, facts, now=self._runtime.now(), ignored=settings.ignore)
         if some := subjects(found, fresh):

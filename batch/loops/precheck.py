@@ -148,8 +148,7 @@ class Precheck:
         # The search index lags. If it does not show what must be held, the person's own list may show a late grant.
         unheld = [
             person
-            for some in (scope.revokes, scope.extends)
-            for person, items in some.items()
+            for person, items in scope.revokes.items()
             if (found := indexed.get(person)) is not None
             and found.held is not None
             and not found.held.issuperset(items)

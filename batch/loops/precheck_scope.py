@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.dedupe.overlap import KEY
-from batch.status.end_dates import extended, extensions
+from batch.status.end_dates import extensions
 from batch.status.in_progress import plain_grants, revokes
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ class PrecheckScope:
         holders: Ids of the identities to ask for held items.
         items: The items that they may hold.
         revokes: The items of which a revoke is wanted, by identity; each identity is one of the holders.
-        extends: The items of which only another end date is wanted, likewise.
         calls_besides: Calls that the command makes for its other questions, to be told with the precheck's.
     """
 
@@ -35,7 +34,6 @@ class PrecheckScope:
     holders: Sequence[str]
     items: Collection[Item]
     revokes: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
-    extends: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     calls_besides: int = 0
 
 
@@ -51,5 +49,4 @@ def scope_of(fresh: pl.DataFrame, changes: pl.DataFrame) -> PrecheckScope:
         holders=people,
         items=frozenset(every.select("item_type", "item_id").unique().rows()),
         revokes=revoked,
-        extends=extended(fresh),
     )

@@ -386,7 +386,8 @@ def places_held(request: Request, holdings: Mapping[str, Collection[tuple[str, s
     """The changes of a grant whose items their recipients hold.
 
     Args:
-        request: A grant; while access is held, its revoke is not done. If it names an account, another may hold it.
+        request: A grant; while access is held, its revoke is not done. If it names an account, another may hold it; and
+            if it has dates, access that is held until another date shows nothing about it.
         holdings: The types and ids of the items that people hold.
     """
     if request.operation is not Operation.GRANT:
@@ -396,5 +397,6 @@ def places_held(request: Request, holdings: Mapping[str, Collection[tuple[str, s
         (r, i)
         for r, identity in enumerate(request.recipients)
         for i, item in enumerate(request.items)
-        if not item.account and (item.type.value, key_of(item.id)) in has.get(key_of(identity), ())
+        if not (item.account or item.start_date or item.remove_date)
+        and (item.type.value, key_of(item.id)) in has.get(key_of(identity), ())
     )

@@ -127,9 +127,10 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
     ),
     "extend_not_held": TenantRule(
         About.PAIR,
-        False,
+        True,
         "the tenant does not show that the identity holds this {}, and an EXTEND would grant it",
-        "write GRANT if that is meant, or submit the row again in a few hours",
+        "write GRANT if that is meant, or submit the row again when the tenant shows the access",
+        source="createAccessRequest: an end date is changed by a grant, which gives access that is not held",
     ),
 }
 """All rules by name, in the order of their messages."""

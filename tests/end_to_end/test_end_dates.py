@@ -83,15 +83,28 @@ def test_the_date_that_is_there_already_needs_no_request(
     assert reason == f"held {ends} already, by the tenant's role assignments"
 
 
-def test_access_that_is_not_held_is_not_granted_by_an_extend(
-    program: Program, tenant: RunningSandbox, tmp_path: Path
+@pytest.mark.parametrize("options", [(), ("--check-tenant", "never")])
+def test_access_that_the_tenant_does_not_show_is_not_granted_by_an_extend(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     hold(tenant, 2, SUMMER)
     tenant.tenant.hold(identity(1), ItemType.ROLE, item(7))
-    rows = [extend(1, SUMMER), extend(2, AUTUMN)]
-    ended = submit(program, tenant, write_rows(tmp_path / "a.csv", rows))
-    assert (ended.code, ended.json["rows"]["not_held"], ended.json["rows"]["submitted"]) == (0, 1, 1)
-    assert (end(tenant, 1), end(tenant, 2)) == (None, AUTUMN)
+    rows = [extend(1, SUMMER), *([] if options else [extend(2, AUTUMN)]), extend(3, SUMMER)]
+    ended = submit(program, tenant, write_rows(tmp_path / "a.csv", rows), *options)
+    assert (ended.code, ended.json["rows"]["rejected"], ended.json["rows"]["submitted"]) == (3, 2, len(rows) - 2)
+    assert [end(tenant, person) for person in (1, 2, 3)] == [None, SUMMER if options else AUTUMN, None]
+    back = read_rows(tmp_path / "a.results" / "rejected.csv")
+    assert [(row["operation"], row["_rule"]) for row in back] == [("EXTEND", "extend_not_held")] * 2
+    assert "write GRANT if that is meant" in back[0]["_message"]
+
+
+def test_whoever_knows_that_access_is_held_can_extend_it_without_being_shown_it(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    hold(tenant, 1, SPRING)
+    path = write_rows(tmp_path / "a.csv", [extend(1, SUMMER)])
+    ended = submit(program, tenant, path, "--check-tenant", "never", "--ignore", "extend_not_held")
+    assert (ended.code, end(tenant, 1)) == (0, SUMMER)
 
 
 def test_an_extend_without_a_date_and_none_without_extend_are_rejected(

@@ -457,6 +457,15 @@ def test_the_rest_has_arrived_if_it_is_held() -> None:
     assert stage.ledger.held == {1: [(0, 1)]}
 
 
+def test_the_rest_of_dated_grants_stays_unconfirmed_though_the_access_is_held_until_some_date() -> None:
+    plain = request(1, 1, 2)
+    partly = replace(plain, items=tuple(replace(item, remove_date="2031-01-31T00:00:00Z") for item in plain.items))
+    held = {partly.recipients[0]: [("ROLE", partly.items[1].id)]}
+    stage = settle(FakeStatusList(rows_of(partly)[:1]), doubt(partly), held=held)
+    assert stage.ledger.held == {1: []}
+    assert stage.settler.unconfirmed == {1: Why.INCOMPLETE}
+
+
 def test_a_request_whose_body_arrived_is_never_sent_again() -> None:
     one, other = request(1), request(2)
     stage = settle_with_control(

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 import pytest
 
-from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA, TENANT_VERDICTS
+from batch.dedupe.classify import INTENTION, TENANT_VERDICTS
 from batch.dedupe.overlap import KEY
 from batch.model import RowClass
-from batch.states import State
 from batch.status.end_dates import (
     Erased,
     erased,
-    extended,
     extension_verdicts,
+    not_shown_as_held,
     people_to_ask,
-    perhaps_not_held,
     untold,
 )
-from batch.status.in_progress import ANY_ITEM, TenantView
+from batch.status.in_progress import TenantView
 from batch.validate.rows import EXTENDS
 from tests.builders import change
-from tests.dedupe.test_classify import earlier, frame
+from tests.dedupe.test_classify import frame
 
 END, LATER = "2027-01-31T00:00:00Z", "2027-06-30T00:00:00Z"
 ROLE = ("ROLE", "r1")
@@ -47,9 +43,9 @@ def view(*dates: str, held: bool = True, told: bool = True, granted: str = "") -
     )
 
 
-def verdict(shown: TenantView, date: str, *known: dict[str, Any], extends: bool = True) -> str | None:
+def verdict(shown: TenantView, date: str, *, extends: bool = True) -> str | None:
     frame_ = wanted(change(remove_date=date), extends=extends)
-    found = extension_verdicts(frame_, pl.DataFrame(list(known), schema=KNOWN_SCHEMA), shown)
+    found = extension_verdicts(frame_, shown)
     assert found.schema == pl.Schema(TENANT_VERDICTS)
     return None if found.is_empty() else str(found.get_column("tenant_class").item())
 
@@ -69,13 +65,6 @@ def verdict(shown: TenantView, date: str, *known: dict[str, Any], extends: bool 
         (view(END, ""), "none", None),
         (view(told=False), END, None),
         (view(), END, None),
-        (view(held=False), END, RowClass.NOT_HELD),
-        (view(held=False, told=False), END, RowClass.NOT_HELD),
-        (view(held=False), "none", RowClass.NOT_HELD),
-        (view(LATER, held=False), END, None),
-        (view(held=False, granted="r1"), END, None),
-        (replace(view(held=False), granted={"anna": {ANY_ITEM}}), END, None),
-        (replace(view(held=False), granted={}), END, None),
         (TenantView(), END, None),
     ],
 )
@@ -90,14 +79,24 @@ def test_a_plain_grant_is_no_extend() -> None:
     assert verdict(view(held=False), END, extends=False) is None
 
 
-def test_access_that_the_ledger_has_granted_lately_may_be_held() -> None:
-    shown = view(held=False)
-    assert verdict(shown, END, earlier(State.ACCEPTED)) is None
-    one = wanted(change(remove_date=END))
-    known = pl.DataFrame([earlier(State.ACCEPTED)], schema=KNOWN_SCHEMA)
-    assert perhaps_not_held(one, known, shown) == {"anna": [ROLE]}
-    assert perhaps_not_held(one, known.clear(), shown) == {}
-    assert perhaps_not_held(one, known, view(LATER, held=False)) == {}
+@pytest.mark.parametrize(
+    ("shown", "account", "is_held"),
+    [
+        (view(END), "", True),
+        (view(told=False), "", True),
+        (view(LATER, held=False), "", True),
+        (view(held=False), "", False),
+        (view(held=False, told=False), "", False),
+        (TenantView(), "", False),
+        (view(END), "a1", False),
+    ],
+)
+def test_access_is_held_only_if_the_tenant_shows_it_and_it_is_in_no_account_of_several(
+    shown: TenantView, account: str, *, is_held: bool
+) -> None:
+    one = wanted(change(remove_date=END)).with_columns(account=pl.lit(account))
+    assert not_shown_as_held(one, shown) == ({} if is_held else {"anna": [ROLE]})
+    assert not_shown_as_held(one.with_columns(pl.lit(value=False).alias(EXTENDS)), shown) == {}
 
 
 def test_only_people_whose_role_shall_end_otherwise_are_asked_about() -> None:
@@ -108,10 +107,9 @@ def test_only_people_whose_role_shall_end_otherwise_are_asked_about() -> None:
         change("ben", "p1", item_type="ACCESS_PROFILE", remove_date=END),
     )
     assert people_to_ask(several) == ["anna", "carla"]
-    assert extended(several)["anna"] == [ROLE, ("ROLE", "r2")]
     assert untold(several) == 1
     grants = several.with_columns(pl.lit(value=False).alias(EXTENDS))
-    assert (people_to_ask(grants), extended(grants), untold(grants)) == ([], {}, 0)
+    assert (people_to_ask(grants), untold(grants)) == ([], 0)
 
 
 def test_the_dates_that_none_removes_are_told_by_line() -> None:

@@ -306,6 +306,14 @@ def test_holdings_excuse_grants() -> None:
     assert places_held(of, {"ANNA": [("ROLE", "R-2")], "ben": [("ENTITLEMENT", "r1")]}) == {(0, 1)}
 
 
+@pytest.mark.parametrize(("start", "end"), [("", "2027-01-31T00:00:00Z"), ("2027-01-31T00:00:00Z", "")])
+def test_holdings_excuse_no_grants_with_dates_since_they_tell_none(start: str, end: str) -> None:
+    plain = request(1, ["anna"], ["r1"])
+    of = replace(plain, items=tuple(replace(item, start_date=start, remove_date=end) for item in plain.items))
+    assert places_held(plain, {"anna": [("ROLE", "r1")]}) == {(0, 0)}
+    assert places_held(of, {"anna": [("ROLE", "r1")]}) == frozenset()
+
+
 # Time.
 
 
