@@ -25,7 +25,7 @@ app = typer.Typer(
 ledger_app = typer.Typer(
     name="access-batch ledger",
     cls=Group,
-    help="Verify the ledger, back it up, move it, or import into it.",
+    help="Verify the ledger, back it up, move it, import into it, or export it.",
     rich_markup_mode=None,
 )
 app.add_typer(ledger_app, name="ledger")

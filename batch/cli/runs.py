@@ -1,7 +1,7 @@
 """The commands about runs, and about the ledger that remembers them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -217,6 +217,25 @@ def backup(
         "are looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
     )
     show([f"The ledger was copied to {file}.", then], then=DONE)
+
+
+@command(ledger_app, examples=("exported", "exported --format parquet --ledger team.db"))
+@takes(LEDGER, ("json", "quiet"))
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the files.")],
+    settings: Settings,
+    call: Call,
+    form: Annotated[
+        Literal["csv", "parquet"],
+        typer.Option("--format", metavar="FORMAT", help="Format of the files: csv or parquet. [default: csv]"),
+    ] = "csv",
+) -> None:
+    """Write all runs, requests, changes, events and findings as tables, for other programs. Changes nothing."""
+    from batch.commands.runs import export as export_ledger
+    from batch.report.export_files import describe_export, export_as_json
+
+    files = export_ledger(settings, folder, form, runtime(), screen_of(call).say)
+    show(export_as_json(files) if call.json else describe_export(files), then=DONE)
 
 
 @command(

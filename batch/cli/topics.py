@@ -19,6 +19,7 @@ TOPICS: Final = (
     "credentials",
     "commands",
     "ledger",
+    "export",
     "teams",
     "automation",
     "rate-limit",

@@ -1,4 +1,4 @@
-"""`runs`, `status`, `discard`, `settle`, `ledger verify`, `backup` and `move`: commands without a tenant."""
+"""`runs`, `status`, `discard`, `settle`, `ledger verify`, `backup`, `export`, `move`: commands without a tenant."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batch.errors import UsageError
+from batch.errors import SettingsError, UsageError
 from batch.files import read_small
 from batch.ledger.address import ledger_url
 from batch.ledger.relocation import Mover, address, relocate
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.plan.waves import Moment, summed_up
+from batch.report.export_files import write_table
 from batch.report.runs import describe_signers
 from batch.report.summary import count_states
 from batch.text import count
@@ -21,10 +22,13 @@ from batch.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import polars as pl
+
     from batch.commands.runtime import Runtime, Say
     from batch.ledger.store import Ledger
     from batch.model import Run, Tally, TrackSummary
     from batch.plan.waves import WavesSummary
+    from batch.report.export_files import ExportFormat
     from batch.settings import Settings
 
 
@@ -120,6 +124,29 @@ def back_up(settings: Settings, target: Path) -> None:
         LedgerRefusedError: It can't be copied, or the file exists.
     """
     back_up_ledger(ledger_url(settings.ledger_location, insecure=settings.ledger_insecure), target)
+
+
+def export(
+    settings: Settings, folder: Path, form: ExportFormat, runtime: Runtime, say: Say
+) -> dict[str, tuple[str, int]]:
+    """Write the ledger's tables to files; return the path and the number of rows of each, by the table's name.
+
+    Raises:
+        SettingsError: A file can't be written.
+        UsageError: There is no ledger.
+    """
+    files: dict[str, tuple[str, int]] = {}
+    troubles: list[str] = []
+
+    def take(name: str, rows: pl.DataFrame) -> None:
+        if path := write_table(folder, name, rows, form=form, complain=troubles.append):
+            files[name] = path, rows.height
+
+    with runtime.existing_ledger(settings, say, only_read=True) as ledger:
+        ledger.export(take)
+    if troubles:
+        raise SettingsError(troubles[0], next_step="The other files were written. The ledger stays as it is.")
+    return files
 
 
 def move(source: str, target: str, settings: Settings, runtime: Runtime, say: Say) -> tuple[str, int]:

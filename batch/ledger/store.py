@@ -13,6 +13,7 @@ from batch.ledger.decisions import DecisionStore
 from batch.ledger.doubts import DoubtStore
 from batch.ledger.engine import connect, reading, writing
 from batch.ledger.events import newest
+from batch.ledger.export import export
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
 from batch.ledger.holders import correct_beats, end_holds, silent
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    import polars as pl
     from sqlalchemy.engine import Engine
 
     from batch.api.dialects import Rate
@@ -166,6 +168,10 @@ class Ledger:
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""
         return verify(self._engine)
+
+    def export(self, take: Callable[[str, pl.DataFrame], object]) -> None:
+        """Everything in it as tables, as it is at one moment; see export.export."""
+        export(self._engine, take)
 
     def signers(self) -> tuple[Signer, ...]:
         """Who has signed what."""
