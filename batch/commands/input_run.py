@@ -18,6 +18,7 @@ from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
+from batch.names.known import extension_meanings
 from batch.pipeline import (
     as_if_planned,
     classes_and_reasons,
@@ -341,6 +342,7 @@ class InputRun:
         if not plan.requests:
             ledger.decisions.replace_set_aside(run_id, verdicts, now)
             return None
+        names = {**self._meanings(ledger), **extension_meanings(classified.changes)}
         upto, taken = classified.upto, to_take_over(classified, plan.changes)
         del classified  # For a large input this is as large as the plan, and writing needs memory too.
         check.describe_plan(plan)
@@ -354,13 +356,12 @@ class InputRun:
             started_at=now,
         )
         # In one transaction with the plan: without its names, a run that continues could request for another person.
-        decisions = Decisions(names=self._meanings(ledger), set_aside=verdicts)
         ledger.plans.write(
             new,
             plan,
             upto=upto,
             now=now,
-            decisions=decisions,
+            decisions=Decisions(names=names, set_aside=verdicts),
             taken=TakenOver(requests=tuple(taken), process=self._runtime.process),
         )
         for name in sorted(set(taken.values())):

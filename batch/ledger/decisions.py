@@ -20,7 +20,7 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.messages import write
 from batch.ledger.repeating import repeated
 from batch.ledger.seals import has_planned_names
-from batch.names.known import KnownNames
+from batch.names.known import EXTENSION, KnownNames
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.text import instant
 
@@ -89,7 +89,10 @@ class DecisionStore:
             return has_planned_names(connection, run_id)
 
     def known_names(self, *run_ids: str) -> KnownNames:
-        """The names behind the ids of runs that this machine planned, to be shown; none of another machine's run."""
+        """The names behind the ids of runs that this machine planned, to be shown; none of another machine's run.
+
+        Which grants were EXTENDs is told of any run: a grant that is taken for one gives nobody anything.
+        """
         c = t.name_meaning.c
         query = (
             sa.select(c.kind, c.name, c.id)
@@ -97,11 +100,12 @@ class DecisionStore:
             .order_by(c.kind, c.name)
         )
         with reading(self._engine) as connection:
+            ours = {run_id for run_id in run_ids if has_planned_names(connection, run_id)}
             return KnownNames.of_meanings(
                 (kind, name, id_)
                 for run_id in run_ids
-                if has_planned_names(connection, run_id)
                 for kind, name, id_ in connection.execute(query, {"of_run": run_id}).all()
+                if run_id in ours or kind == EXTENSION
             )
 
     def set_aside(self, run_id: str) -> pl.DataFrame:

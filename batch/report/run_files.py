@@ -21,7 +21,7 @@ from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
 from batch.files import read_whole
 from batch.model import RowClass
-from batch.names.known import NO_KNOWN_NAMES, KnownNames
+from batch.names.known import NO_KNOWN_NAMES, KnownNames, extension_name
 from batch.read import PLAIN
 from batch.read.columns import METADATA_PREFIX, RESERVED_COLUMNS, canonical_name, has_effect
 from batch.report.files import RESULTS, write_back, write_csv
@@ -155,6 +155,7 @@ def write_tracked(
     Returns:
         The paths of `tracked` and `failed`; None for one that is not written.
     """
+    changes = changes.with_columns(operation=_operations(origin.names, changes))
     names = origin.columns(changes)
     last = ("state", "who", "said", "since", "access_request")
     rows = changes.select(
@@ -171,6 +172,16 @@ def write_tracked(
         "tracked": write_csv(folder / TRACKED, Sheet(tuple(rows.columns), rows), PLAIN, complain),
         "failed": write_back(folder / failed_name(folder, origin.run), failed, PLAIN, complain),
     }
+
+
+def _operations(names: KnownNames, changes: pl.DataFrame) -> pl.Series:
+    """The operations that the rows of the input had: to the ledger, an EXTEND is a grant."""
+    keys = changes.select("identity_id", "item_type", "item_id", "account").rows()
+    extends = pl.Series([extension_name(key) in names.extended for key in keys], dtype=pl.Boolean)
+    is_grant = pl.col("operation") == Operation.GRANT.value
+    # Only an EXTEND can remove an end date.
+    is_extend = (is_grant & extends) | (pl.col("remove_date") == NO_END)
+    return changes.select(pl.when(is_extend).then(pl.lit(EXTEND)).otherwise("operation")).to_series()
 
 
 def failed_name(folder: Path, run: str) -> str:
@@ -201,9 +212,7 @@ def _failed(changes: pl.DataFrame, run: str, shown: Sequence[str]) -> Sheet:
     metadata = [json.loads(text or "{}") for text in newest.get_column("metadata")]
     keys = sorted({key for one in metadata for key in one})
     rows = newest.select(
-        # Only an EXTEND can remove an end date.
-        pl.when(pl.col("remove_date") == NO_END).then(pl.lit(EXTEND)).otherwise("operation").alias("operation"),
-        *("identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
+        *("operation", "identity_id", "item_type", "item_id", "comment", "start_date", "remove_date"),
         *_account(newest),
         *(pl.Series(f"{METADATA_PREFIX}{key}", [one.get(key) for one in metadata], pl.String) for key in keys),
         *shown,

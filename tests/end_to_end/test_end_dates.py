@@ -273,4 +273,41 @@ def test_a_failed_extend_comes_back_as_an_input(program: Program, tmp_path: Path
         (failed,) = read_rows(tmp_path / "out" / "failed.csv")
         again = submit(program, sandbox, tmp_path / "out" / "failed.csv", "--resubmit", "rejected")
         assert (again.code, again.json["rows"]["submitted"], end(sandbox, 1)) == (0, 1, SPRING)
-    assert (failed["operation"], failed["remove_date"][:10]) == ("EXTEND" if date == "none" else "GRANT", date)
+    assert (failed["operation"], failed["remove_date"][:10]) == ("EXTEND", date)
+
+
+def operations(path: Path) -> list[tuple[str, str]]:
+    return sorted((row["operation"], row["remove_date"][:10]) for row in read_rows(path))
+
+
+def test_every_operation_comes_back_as_it_was_written_in_each_file_of_rows_to_submit_again(
+    program: Program, tmp_path: Path
+) -> None:
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1),
+        visibility_delay=0.0,
+        approval_seconds=0.0,
+        provisioning_seconds=0.0,
+        rejected=1.0,
+    )
+    revoke = grant(4, 1, comment="left", remove_date="") | {"operation": "REVOKE"}
+    rows = [grant(1, 1, remove_date=SUMMER), extend(2, SUMMER), extend(3, "none"), revoke]
+    written = [("EXTEND", SUMMER[:10]), ("EXTEND", "none"), ("GRANT", SUMMER[:10]), ("REVOKE", "")]
+    with running_sandbox(settings) as sandbox:
+        for person in (2, 3, 4):
+            hold(sandbox, person, SPRING)
+        bad = write_rows(tmp_path / "bad.csv", [row | {"item_id": "?"} for row in rows])
+        assert submit(program, sandbox, bad).code == 3
+        assert operations(tmp_path / "bad.results" / "rejected.csv") == written
+        other = [row | {"operation": "REVOKE", "comment": "x", "remove_date": ""} for row in rows[:3]]
+        both = write_rows(tmp_path / "both.csv", [*rows[:3], *other])
+        assert submit(program, sandbox, both).code == 3
+        found = operations(tmp_path / "both.results" / "unsent.csv")
+        assert [one for one in found if one[0] != "REVOKE"] == written[:3]
+        path = write_rows(tmp_path / "a.csv", rows)
+        assert submit(program, sandbox, path).code == 0
+        assert program("track", "--out", tmp_path / "out", env=environment(sandbox)).code == 3
+        submit(program, sandbox, path)
+    assert operations(tmp_path / "a.results" / "failed.csv") == written
+    assert operations(tmp_path / "out" / "failed.csv") == written
+    assert operations(tmp_path / "out" / "tracked.csv") == written
