@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.commands.streams import failure_of
 from batch.errors import AccessBatchError
-from batch.report.terminal import COMMANDS, as_json, shown
+from batch.report.terminal import COMMANDS, as_json, error_as_json, shown
 from batch.text import visible
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ _HELD: Final = "The ledger holds everything that happened; run the same command 
 def _answer(code: int, message: str, next_step: str = "", known: Mapping[str, object] = MappingProxyType({})) -> None:
     """Answers in JSON if the command has not done so: a script finds one object, whatever happens."""
     if COMMANDS.owes_json:
-        error = {"exit_code": code, "message": visible(message), "next_step": visible(COMMANDS.completed(next_step))}
-        sys.stdout.write(f"{visible(as_json({'error': error, **known}))}\n")
+        sys.stdout.write(f"{visible(as_json(error_as_json(code, message, next_step, known)))}\n")
 
 
 def _say(line: str) -> None:

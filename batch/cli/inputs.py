@@ -60,6 +60,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     from batch.commands.sources import saved_plan_in
     from batch.commands.streams import standard_input
     from batch.commands.submit import submit as run_submit
+    from batch.commands.webhook import END, STOP, webhook_of, with_stop
     from batch.errors import UnconfirmedError, UsageError, WrongEndsError
     from batch.report.screen import describe_outcome
 
@@ -71,7 +72,13 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     settings = with_guards(settings)
     if settings.require_plan and saved_plan_in(inputs) is None:
         _only_plan(inputs, settings, call)
-    result = run_submit(inputs, settings, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
+    screen = screen_of(call)
+    with webhook_of(settings, screen) as webhook:
+        result = run_submit(
+            inputs, settings, screen, runtime(), stdin=standard_input(), webhook=webhook, save_map=call.save_map
+        )
+        document = with_stop(result.summary.as_json(), result.stopped)
+        webhook.tell(STOP if result.stopped or result.interrupted else END, document)
     wrong = result.stopped if isinstance(result.stopped, WrongEndsError) else None
     outcome = describe_outcome(
         result.summary,
@@ -81,7 +88,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
         reading=_reading(settings),
         only_plans=settings.require_plan,
     )
-    show(result.summary.as_json() if call.json else outcome)
+    show(document if call.json else outcome)
     if result.stopped is not None:
         raise result.stopped
     raise typer.Exit(130 if result.interrupted else result.summary.exit_code)

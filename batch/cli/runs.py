@@ -56,9 +56,14 @@ def track(
     """Follow a run's accepted changes until they are provisioned, rejected, cancelled or failed."""
     from batch.commands.track import track as follow_up
     from batch.commands.track import track_offline
+    from batch.commands.webhook import END, STOP, webhook_of, with_stop
 
-    result = (track_offline if offline else follow_up)(settings, run, screen_of(call), runtime())
-    show(result.as_json() if call.json else result.describe())
+    screen = screen_of(call)
+    with webhook_of(settings, screen) as webhook:
+        result = (track_offline if offline else follow_up)(settings, run, screen, runtime())
+        document = with_stop(result.as_json(), result.stopped)
+        webhook.tell(STOP if result.stopped else END, document)
+    show(document if call.json else result.describe())
     if result.stopped is not None:
         raise result.stopped
     raise typer.Exit(result.exit_code)

@@ -22,6 +22,7 @@ TOPICS: Final = (
     "export",
     "teams",
     "automation",
+    "webhook",
     "rate-limit",
     "how-it-works",
     "packing",

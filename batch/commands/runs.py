@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batch.errors import SettingsError, UsageError
 from batch.files import read_small
@@ -15,8 +15,8 @@ from batch.ledger.relocation import Mover, address, relocate
 from batch.ledger.upgrade import back_up as back_up_ledger
 from batch.plan.waves import Moment, summed_up
 from batch.report.export_files import write_table
-from batch.report.runs import describe_signers
-from batch.report.summary import count_states
+from batch.report.runs import describe_signers, run_as_json
+from batch.report.summary import count_states, waves_as_json
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -77,6 +77,11 @@ def sum_up_waves(ledger: Ledger, run: Run | None, runtime: Runtime) -> WavesSumm
     if progress is None or not (progress.limit.changes or progress.canary):
         return None
     return summed_up(progress, Moment.now(runtime.clock))
+
+
+def run_now(ledger: Ledger, run: Run, runtime: Runtime) -> dict[str, Any]:
+    """A run as `status --json` shows it."""
+    return {**run_as_json(*_standing(ledger, run)), "waves": waves_as_json(sum_up_waves(ledger, run, runtime))}
 
 
 def _standing(ledger: Ledger, run: Run) -> tuple[Run, Tally, TrackSummary]:

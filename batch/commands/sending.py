@@ -11,9 +11,11 @@ from batch.answers.events import Notice, Settled, tell_each
 from batch.commands.asked_again import AskedAgain
 from batch.commands.compare import CommandComparison, may_be_one
 from batch.commands.interrupt import on_interrupt
+from batch.commands.runs import run_now
 from batch.commands.session import SessionFactory, notices_on, require_fit_token
 from batch.commands.settling import beating, hold_free, settle_alone, settler_of, still_unconfirmed
 from batch.commands.track import tracker_of
+from batch.commands.webhook import WAVE
 from batch.errors import StoppedError
 from batch.loops.send import Submitter
 from batch.loops.waves import Waves
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from batch.model import Run, Tally
     from batch.report.log_file import LogFile
     from batch.settings import Settings
+    from batch.tenant.webhook import Webhook
 
 
 class Sending:
@@ -55,6 +58,7 @@ class Sending:
         runtime: Runtime,
         log: LogFile,
         shown_of: dict[str, Progress],
+        webhook: Webhook | None,
     ) -> None:
         self._job = job
         self._ledger = ledger
@@ -66,6 +70,7 @@ class Sending:
         self._sessions = sessions
         self._runtime = runtime
         self._log = log
+        self._webhook = webhook
         self._shown_of = shown_of
 
     def send(self) -> tuple[StoppedError | None, bool]:
@@ -203,6 +208,10 @@ class Sending:
         async def look() -> None:
             await tracker_of(ledger, run, settings, session, runtime, tell, track_for=0.0).track()
 
+        def announce() -> None:
+            if self._webhook is not None:
+                self._webhook.tell(WAVE, run_now(ledger, run, runtime))
+
         return Waves(
             run,
             ledger=ledger,
@@ -221,6 +230,7 @@ class Sending:
                 all_or_nothing=settings.all_or_nothing,
             ),
             just_planned=self._job.has_just_planned,
+            announce=announce,
         )
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from batch.model import Run
     from batch.report.progress import Progress
     from batch.settings import OutFormat, Settings
+    from batch.tenant.webhook import Webhook
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,7 @@ def submit(
     runtime: Runtime,
     *,
     stdin: BinaryIO | None,
+    webhook: Webhook | None = None,
     save_map: bool = False,
 ) -> Submitted:
     """Submit the access changes of the inputs.
@@ -78,6 +80,7 @@ def submit(
         screen: For messages and questions.
         runtime: Clock, randomness and process.
         stdin: Read for `-`; None if it is closed.
+        webhook: Told of each wave before it begins; None for nobody.
         save_map: Whether to save the given maps in the config file.
 
     Raises:
@@ -115,7 +118,9 @@ def submit(
         while True:
             others = job.doubts
             doubts_before = _doubts(ledger, others)
-            sending = Sending(job, ledger, run, others, check, settings, screen, sessions, runtime, log, shown_of)
+            sending = Sending(
+                job, ledger, run, others, check, settings, screen, sessions, runtime, log, shown_of, webhook
+            )
             stopped, interrupted = sending.send()
             # Planning again leaves no foreign plan in the run.
             is_foreign = not interrupted and isinstance(stopped, ForeignPlanError)

@@ -66,6 +66,7 @@ class Waves:
         before_wave: Takes the requests that are about to be opened, each once, unless time has passed since. It may
             leave out what has moved since the plan.
         just_planned: Whether this was asked for all of them a moment ago.
+        announce: Called when a wave is about to begin.
 
     Attributes:
         open: Numbers of the requests that may be claimed.
@@ -84,6 +85,7 @@ class Waves:
         look: Callable[[], Awaitable[None]],
         before_wave: Callable[[tuple[int, ...]], Awaitable[None]] = ask_nothing,
         just_planned: bool = False,
+        announce: Callable[[], None] = lambda: None,
     ) -> None:
         self._run = run
         self._ledger = ledger
@@ -96,6 +98,7 @@ class Waves:
         self._looked = False
         self._asked: frozenset[int] = frozenset()
         self._just_planned = just_planned
+        self._announce = announce
         self._pause = 0.0
         self._follows = False
         self.open: frozenset[int] = frozenset()
@@ -143,6 +146,7 @@ class Waves:
             case Begin(requests=requests):
                 if await self._ask(requests):
                     return
+                await asyncio.to_thread(self._announce)
                 await asyncio.to_thread(waves.begin, self._run, self._process, now)
             case Divide(request=request):
                 most = progress.limit.changes

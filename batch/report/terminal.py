@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.text import folded, visible
@@ -77,6 +78,21 @@ def shown(text: str, stream: IO[str]) -> str:
 def as_json(answer: Mapping[str, object]) -> str:
     """A command's answer as one line of JSON that standard output can show."""
     return json.dumps(answer, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf"))
+
+
+def error_as_json(
+    code: int, message: str, next_step: str = "", known: Mapping[str, object] = MappingProxyType({})
+) -> dict[str, object]:
+    """The answer of a command that an error has ended.
+
+    Args:
+        code: Its exit code.
+        message: What happened.
+        next_step: What the user can do.
+        known: What is known besides.
+    """
+    error = {"exit_code": code, "message": visible(message), "next_step": visible(COMMANDS.completed(next_step))}
+    return {"error": error, **known}
 
 
 def _columns(stream: IO[str]) -> int:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _OURS: Final = "ACCESS_BATCH_"
 _VENDORS: Final = "SAIL_"
-_ONLY_A_VARIABLE: Final = "client_secret"
+_NO_FLAG: Final = {"client_secret": True, "webhook": False}
+"""Secrets that a variable can give, and whether it may be the vendor's: everybody can see the flags of a command."""
 
 
 def load(
@@ -81,9 +82,9 @@ def _variables() -> dict[str, tuple[str, str]]:
     found = {}
     for name in Settings.model_fields:
         option = options[name][0] if name in options else None
-        if (option is None and name != _ONLY_A_VARIABLE) or (option is not None and option.consents):
+        if (option is None and name not in _NO_FLAG) or (option is not None and option.consents):
             continue
-        vendors = option is None or option.vendor
+        vendors = _NO_FLAG[name] if option is None else option.vendor
         for variable in (f"{_OURS}{name}".upper(), *([f"{_VENDORS}{name}".upper()] if vendors else [])):
             if variable in present:
                 found[name] = (variable, present[variable])

@@ -89,6 +89,8 @@ class Settings(GuardSettings, WaveSettings):
     client_id: Annotated[str, Option("Id of the client.", "ID", default="see `help credentials`", vendor=True)] = ""
     client_secret: SecretStr = SecretStr("")
     """From the environment only: never a flag, never in the config file."""
+    webhook: SecretStr = SecretStr("")
+    """From the config file or the environment only: an address that takes the summary of each run. It is a secret."""
     client_secret_file: Annotated[Path | None, Option("File that holds the client secret.", "PATH")] = None
     client_secret_env: Annotated[
         str, Option("Environment variable that holds the client secret.", "NAME", default="SAIL_CLIENT_SECRET")
