@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from batch.commands.screen import Consent
-from batch.credentials.ssh_signatures import key_of_signature, sign, signers_of
+from batch.credentials.ssh_signatures import key_of_signature, may_be_one, sign, signers_of
 from batch.errors import DeclinedError, PlanRefusedError, SettingsError
 from batch.plan.saved import APPROVER, DATE, PLANNER, PlanSignature, signed_text
 from batch.tenant.address import tenant_names
@@ -167,11 +167,12 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
                 "expired there.",
             )
         key = key_of_signature(one.signature)
-        if who & seen or key in keys:
+        if key in keys or any(may_be_one(name, before) for name in who for before in seen):
             raise PlanRefusedError(
-                f"{', '.join(sorted(who & seen or who))} has planned or approved it already, or somebody with the same "
-                "key has; an approval needs another person.",
-                next_step="Nothing was sent or signed. Ask somebody else: access-batch approve PLAN",
+                f"{', '.join(sorted(who))} has planned or approved it already, or somebody with the same key or a name "
+                "that allowed_signers does not tell apart; an approval needs another person.",
+                next_step="Nothing was sent or signed. Ask somebody else: access-batch approve PLAN. If that was "
+                "somebody else, give each key a name of its own in allowed_signers.",
             )
         seen |= who
         keys.add(key)

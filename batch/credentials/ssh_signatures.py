@@ -16,7 +16,7 @@ from batch.files import private_copies, read_small
 from batch.text import on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -28,6 +28,7 @@ _BEGIN: Final = "-----BEGIN SSH SIGNATURE-----"
 _FINISH: Final = "-----END SSH SIGNATURE-----"
 _WIDTH: Final = 70
 _MOST_TEXT: Final = 300
+_MOST_PRINCIPALS: Final = 1 << 16
 _PATIENCE: Final = 60
 """Seconds for verifying. Signing may wait for a person who touches a key."""
 
@@ -61,7 +62,7 @@ def sign(text: bytes, key: Path) -> str:
 
 
 def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> frozenset[str]:
-    """The principals whose key has signed a text.
+    """The principals whose key has signed a text: all that the file gives this key, see `may_be_one`.
 
     Args:
         text: What was signed.
@@ -70,8 +71,8 @@ def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> froz
         at: When the key must have been valid.
 
     Returns:
-        The principal, as the file writes it; of a key with several lines, that of the first. Several of a
-        certificate. None without a valid signature by an allowed key.
+        The principals of each line with this key, as the file writes them: names, or lists of patterns. Those of a
+        certificate that the file allows. None without a valid signature by an allowed key.
 
     Raises:
         SettingsError: The file can't be used, or OpenSSH is missing.
@@ -84,17 +85,70 @@ def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> froz
     if read.status.st_mode & 0o002:
         raise SettingsError(f"Everybody can write to {allowed}, and decide whose key is whose.", next_step=then)
     moment = f"verify-time={at:%Y%m%d%H%M%S}Z"
+    framed = _framed(signature)
+    signers = [_signer_by(line, text, framed, moment=moment) for line in _lines_with(signature, read.text)]
+    return frozenset(filter(None, signers))
+
+
+def _lines_with(signature: str, allowed: str) -> list[str]:
+    """The lines of an allowed-signers file that may allow the key of a signature: OpenSSH names the first only."""
+    try:
+        key = base64.b64encode(_public(signature)).decode()
+    except (binascii.Error, ValueError, struct.error):
+        return []
+    lines = [line for line in allowed.split("\n") if not line.lstrip().startswith("#")]
+    return [line for line in lines if key in line.split() or _AUTHORITY in line.lower()]
+
+
+def _signer_by(line: str, text: bytes, framed: str, *, moment: str) -> str:
+    """The principals of one line of an allowed-signers file, if its key has signed a text; empty if it has not."""
     # Verified is what was read, even if somebody replaces the file meanwhile.
-    with private_copies({"allowed_signers": read.text, "signature": _framed(signature)}) as folder:
-        copy, framed = folder / "allowed_signers", folder / "signature"
-        found = _run(["-Y", "find-principals", "-s", str(framed), "-f", str(copy), "-O", moment], b"")
+    with private_copies({"allowed_signers": f"{line}\n", "signature": framed}) as folder:
+        files = ["-f", str(folder / "allowed_signers"), "-s", str(folder / "signature"), "-O", moment]
+        found = _run(["-Y", "find-principals", *files], b"")
+        # It prints each pattern of a list in a line of its own.
         principals = found.stdout.decode(errors="replace").splitlines() if found.returncode == 0 else []
-        options = ["-Y", "verify", "-f", str(copy), "-n", NAMESPACE, "-s", str(framed), "-O", moment]
-        return frozenset(
-            on_one_line(one, most=_MOST_TEXT)
-            for one in principals
-            if _run([*options, "-I", _example(one)], text).returncode == 0
-        )
+        verify = ["-Y", "verify", *files, "-n", NAMESPACE, "-I"]
+        has_signed = any(_run([*verify, name], text).returncode == 0 for name in _examples(principals))
+        return on_one_line(",".join(principals), most=_MOST_PRINCIPALS) if has_signed else ""
+
+
+def may_be_one(one: str, other: str) -> bool:
+    """Whether principals, as an allowed-signers file writes them, may be the same person.
+
+    They may if some name matches both lists of patterns. A name that a list excludes does not match it.
+    """
+    mine, theirs = _patterns(one), _patterns(other)
+    return any(
+        _have_a_name(a, b) and not _excludes(theirs, a) and not _excludes(mine, b)
+        for a in mine
+        for b in theirs
+        if not (a.startswith("!") or b.startswith("!"))
+    )
+
+
+def _patterns(principals: str) -> list[str]:
+    return [pattern.strip() for pattern in principals.casefold().split(",") if pattern.strip()]
+
+
+def _excludes(patterns: Sequence[str], name: str) -> bool:
+    """Whether a list excludes a name; of a pattern, it may exclude a part only."""
+    is_name = not {"*", "?"} & {*name}
+    return is_name and any(one.startswith("!") and _have_a_name(one[1:], name) for one in patterns)
+
+
+def _have_a_name(one: str, other: str) -> bool:
+    """Whether some name matches two patterns of OpenSSH, in which `*` is any text and `?` any character."""
+    # By how much of both is left, from the end.
+    after = [all(c == "*" for c in other[j:]) for j in range(len(other) + 1)]
+    for i in reversed(range(len(one))):
+        here = [False] * (len(other) + 1)
+        here[-1] = after[-1] and one[i] == "*"
+        for j in reversed(range(len(other))):
+            a, b = one[i], other[j]
+            here[j] = (after[j] or here[j + 1]) if "*" in (a, b) else after[j + 1] and (a == b or "?" in (a, b))
+        after = here
+    return after[0]
 
 
 def key_of_signature(signature: str) -> str:
@@ -106,9 +160,7 @@ def key_of_signature(signature: str) -> str:
         PlanRefusedError: It is not a signature.
     """
     try:
-        data = base64.b64decode(signature, validate=True)
-        (public, _) = _string(data[len(_MAGIC) + 4 :])
-        kind, rest = _string(public)
+        kind, rest = _string(_public(signature))
         bare = kind.removesuffix(_CERTIFICATE)
         if bare != kind:
             # A nonce comes first.
@@ -125,6 +177,12 @@ def key_of_signature(signature: str) -> str:
     return b" ".join(base64.b64encode(part) for part in parts).decode()
 
 
+def _public(signature: str) -> bytes:
+    """The public key, or the certificate, in a signature."""
+    public, _ = _string(base64.b64decode(signature, validate=True)[len(_MAGIC) + 4 :])
+    return public
+
+
 def _string(data: bytes) -> tuple[bytes, bytes]:
     """The first of some strings with their lengths, and the rest."""
     (length,) = struct.unpack_from(">I", data)
@@ -134,6 +192,7 @@ def _string(data: bytes) -> tuple[bytes, bytes]:
 
 
 _MAGIC: Final = b"SSHSIG"
+_AUTHORITY: Final = "cert-authority"
 _CERTIFICATE: Final = b"-cert-v01@openssh.com"
 _KEY_FIELDS: Final = {
     b"ssh-ed25519": 1,
@@ -147,9 +206,9 @@ _KEY_FIELDS: Final = {
 """Kinds of keys, as in a certificate or alone, and how many strings make the key."""
 
 
-def _example(principal: str) -> str:
-    """A name that matches what the file writes for a principal, which may be a list of patterns."""
-    return principal.split(",", maxsplit=1)[0].replace("*", "x").replace("?", "x")
+def _examples(patterns: Iterable[str]) -> list[str]:
+    """Names that match patterns, one for each."""
+    return [one.replace("*", "x").replace("?", "x") for one in patterns if not one.startswith("!")]
 
 
 def _framed(signature: str) -> str:

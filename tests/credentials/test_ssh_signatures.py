@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.credentials.ssh_signatures import sign, signers_of
+from batch.credentials.ssh_signatures import may_be_one, sign, signers_of
 from batch.errors import PlanRefusedError, SettingsError
 from tests.ssh_keys import allow, new_key, requires_ssh
 
@@ -43,10 +43,42 @@ def test_a_key_counts_while_it_is_valid(tmp_path: Path) -> None:
     assert signers_of(b"text", signature, allowed, NOW + timedelta(hours=1)) == frozenset()
 
 
-def test_a_key_of_two_principals_is_always_the_first(tmp_path: Path) -> None:
+def test_a_key_of_two_principals_is_both(tmp_path: Path) -> None:
     anna = new_key(tmp_path / "anna")
     allowed = allow(tmp_path, {"anna@acme.com": anna, "root@acme.com": anna})
-    assert signers_of(b"text", sign(b"text", anna), allowed, NOW) == {"anna@acme.com"}
+    assert signers_of(b"text", sign(b"text", anna), allowed, NOW) == {"anna@acme.com", "root@acme.com"}
+
+
+@pytest.mark.parametrize("written", ["*@acme.com", "!root@acme.com,*@acme.com", "anna@acme.com,a.n@acme.com", "a??a"])
+def test_a_principal_may_be_a_list_of_patterns(tmp_path: Path, written: str) -> None:
+    anna = new_key(tmp_path / "anna")
+    allowed = allow(tmp_path, {written: anna})
+    assert signers_of(b"text", sign(b"text", anna), allowed, NOW) == {written}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("anna@acme.com", "ben@acme.com", False),
+        ("anna@acme.com", "Anna@ACME.com", True),
+        ("anna@acme.com", "*@acme.com", True),
+        ("anna@acme.com", "*@corp.com", False),
+        ("anna@acme.com", "!anna@acme.com,*@acme.com", False),
+        ("anna@acme.com", "!ben@acme.com,*@acme.com", True),
+        ("anna@acme.com,root@acme.com", "ben@acme.com,root@acme.com", True),
+        ("anna@acme.com,!root@acme.com", "ben@acme.com,root@acme.com", False),
+        ("a*@acme.com", "*a@acme.com", True),
+        ("a*@acme.com", "b*@acme.com", False),
+        ("*", "?", True),
+        ("a?c", "abc", True),
+        ("a?c", "ac", False),
+        ("*a*", "b*c", True),
+        ("!anna@acme.com", "*", False),
+    ],
+)
+def test_principals_that_some_name_matches_may_be_one_person(one: str, other: str, *, same: bool) -> None:
+    assert may_be_one(one, other) is same
+    assert may_be_one(other, one) is same
 
 
 def test_a_signature_in_another_spelling_is_refused(tmp_path: Path) -> None:

@@ -432,6 +432,40 @@ def test_one_key_is_one_person_even_with_a_certificate(
 
 
 @requires_ssh
+@pytest.mark.parametrize(
+    ("planner", "approver", "is_another"),
+    [
+        ("anna@acme.com", "*@acme.com", False),
+        ("anna@acme.com,root@acme.com", "root@acme.com", False),
+        ("!ben@acme.com,*@acme.com", "!anna@acme.com,*@acme.com", False),
+        ("anna@acme.com", "!anna@acme.com,*@acme.com", True),
+        ("anna@acme.com,a.n@acme.com", "ben@acme.com", True),
+    ],
+)
+def test_an_approver_whose_principals_may_be_the_planners_is_no_second_person(
+    program: Program,
+    tenant: RunningSandbox,
+    path: Path,
+    saved: Path,
+    tmp_path: Path,
+    planner: str,
+    approver: str,
+    *,
+    is_another: bool,
+) -> None:
+    mine, theirs = new_key(tmp_path / "mine"), new_key(tmp_path / "theirs")
+    write_config(TEAM.format(number=1, allowed=allow(tmp_path, {planner: mine, approver: theirs})))
+    team = ("--profile", "team")
+    save(program, tenant, path, saved, *team, "--signing-key", mine)
+    name = tenant.base_url.removeprefix("http://")
+    ended = program("approve", saved, *team, "--signing-key", theirs, "--confirm", name, env=environment(tenant))
+    assert (ended.code == 0) is is_another, ended.err
+    ended = program("submit", saved, *team, "--yes", env=environment(tenant))
+    assert (ended.code == 0) is is_another
+    assert accepted(tenant) == (once(map(pair_of, ROWS)) if is_another else {})
+
+
+@requires_ssh
 def test_an_approval_given_meanwhile_is_kept(
     program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
