@@ -182,7 +182,9 @@ class Gaps:
         with reading(self._engine) as connection:
             return load_requests(connection, connection.execute(query).all())
 
-    def take(self, url: str, process: Process, rows: Sequence[StatusRow], now: datetime) -> Compared:
+    def take(
+        self, url: str, process: Process, rows: Sequence[StatusRow], now: datetime, *, is_behind: bool = False
+    ) -> Compared:
         """Records as found the changes that rows show, in one transaction; see status.compare.
 
         A row with the id of a planned request shows that all of it has arrived. Of other planned requests, the changes
@@ -194,17 +196,19 @@ class Gaps:
             process: Compares.
             rows: Requested by our users since the ledger's newest answer.
             now: When.
+            is_behind: Whether the ledger is older than this machine has seen it.
         """
         if not rows:
             return Compared(arrived=0, unknown=())
         known = self.accepted(rows)
         new = [row for row in rows if RequestId.read(request_id(row)) not in known]
         with writing(self._engine) as connection:
-            accounts = _accounts(connection, url, new)
+            accounts = _accounts(connection, url, new, is_behind=is_behind)
             open_rows = [row for row, account in accounts if account is not Account.KNOWN]
             other, theirs = rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))
             if other:
-                taken = self._take(connection, other, process, _accounts(connection, other, theirs), now)
+                of_other = _accounts(connection, other, theirs, is_behind=is_behind)
+                taken = self._take(connection, other, process, of_other, now)
                 return replace(taken, unknown=(), other=other)
             return self._take(connection, url, process, accounts, now)
 
@@ -340,12 +344,12 @@ class Gaps:
 
 
 def _accounts(
-    connection: Connection, url: str, rows: Sequence[StatusRow]
+    connection: Connection, url: str, rows: Sequence[StatusRow], *, is_behind: bool
 ) -> Sequence[tuple[StatusRow, Remembered | Account]]:
     """Rows that show no accepted request, each with how a tenant's changes account for it."""
     remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
     runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
-    return [(row, account_for(row, remembered.get(pair_keys(row), ()), runs)) for row in rows]
+    return [(row, account_for(row, remembered.get(pair_keys(row), ()), runs, is_behind=is_behind)) for row in rows]
 
 
 def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:

@@ -133,7 +133,9 @@ class Comparison:
                 )
         if stale and not self._recognized and not await self._finds_a_control():
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
-        return await asyncio.to_thread(self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now())
+        return await asyncio.to_thread(
+            self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now(), is_behind=bool(stale)
+        )
 
     async def _until_current(self, wait: float, heads: str) -> None:
         """Wait until the list has shown the last accepted requests for so long that it shows all earlier ones."""

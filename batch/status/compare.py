@@ -60,7 +60,9 @@ def pair_keys(row: StatusRow) -> tuple[str, str]:
     return key_of(row.identity), key_of(named_item(row) or listed_item(row))
 
 
-def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[str]) -> Remembered | Account:
+def account_for(
+    row: StatusRow, changes: Sequence[Remembered], runs: Container[str], *, is_behind: bool = False
+) -> Remembered | Account:
     """The change that has arrived, as the row shows; or how else the ledger accounts for the row.
 
     A change in doubt may have arrived in another request that the ledger has lost, or whose end it has lost: the row
@@ -70,6 +72,7 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         row: Requested by one of our users since the ledger's newest answer.
         changes: What the ledger has of the row's identity and item, in any order.
         runs: Ids of all runs of the ledger.
+        is_behind: Whether the ledger is older than this machine has seen it.
     """
     name = RequestId.read(request_id(row))
     exact = next((change for change in changes if change.id == name), None)
@@ -79,7 +82,14 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
         return exact
     if row.access_request and any(change.access_request == row.access_request for change in changes):
         return Account.KNOWN
-    same = [change for change in changes if change.state not in VOID and _is_same(row, change)]
+    # What another script of the same user has requested has no id of ours. It is no arrival of a request with an end
+    # date if it has none.
+    may_lack_dates = name is not None or is_behind
+    same = [
+        change
+        for change in changes
+        if change.state not in VOID and _is_same(row, change, may_lack_dates=may_lack_dates)
+    ]
     if len({change.account for change in same}) > 1:
         # They are for several accounts: the row must tell which.
         same = [change for change in same if is_of_account(row, change.account)]
@@ -102,12 +112,15 @@ def account_for(row: StatusRow, changes: Sequence[Remembered], runs: Container[s
     return Account.UNKNOWN if name is not None and is_missing and is_other else Account.KNOWN
 
 
-def _is_same(row: StatusRow, change: Remembered) -> bool:
+def _is_same(row: StatusRow, change: Remembered, *, may_lack_dates: bool) -> bool:
     """Whether row and change ask for the same. A row without any date may come from a list that shows none."""
     if row.request_type not in {"", REQUEST_TYPES[change.operation]}:
         return False
     dates = (moment(row.start_date), moment(row.remove_date))
-    return dates == (None, None) or dates == (moment(change.start_date), moment(change.remove_date))
+    return (may_lack_dates and dates == (None, None)) or dates == (
+        moment(change.start_date),
+        moment(change.remove_date),
+    )
 
 
 def _came_to_nothing(row: StatusRow) -> bool:

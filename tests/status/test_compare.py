@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,15 @@ def test_a_discarded_request_that_is_listed_is_unknown_until_it_is_planned_again
     planned = change(CORRECTED, 20, State.PLANNED)
     assert account_for(row(OURS, 7), [discarded, planned], RUNS) == planned
     assert account_for(row(OURS, 7), [discarded, change(ELSEWHERE, 20, State.ACCEPTED)], RUNS) is Account.KNOWN
+
+
+def test_what_another_script_grants_for_ever_is_no_arrival_of_a_grant_with_an_end_date() -> None:
+    planned = replace(change(OURS, 7, State.PLANNED), remove_date="2031-01-31T00:00:00Z")
+    endless, dated = our_row("", state="EXECUTING"), our_row("", state="EXECUTING", remove_date="2031-01-31T00:00:00Z")
+    assert account_for(endless, [planned], RUNS) is Account.KNOWN
+    assert account_for(dated, [planned], RUNS) == planned
+    assert account_for(endless, [planned], RUNS, is_behind=True) == planned, "its list may show neither ids nor dates"
+    assert account_for(row(ELSEWHERE, 3), [planned], RUNS) == planned, "it has an id of ours"
 
 
 def test_another_operation_does_not_make_a_request_known() -> None:
