@@ -51,6 +51,20 @@ _CLAIMS: Final = (
     )
     .order_by(t.event.c.number)
 )
+_FOUND: Final = (
+    sa.select(t.event.c.number, t.event.c.at, t.event.c.detail)
+    .where(
+        t.event.c.run == t.RUN_NUMBER,
+        t.event.c.number > sa.bindparam("since"),
+        t.event.c.event == Event.TAKEN_OVER.value,
+        t.event.c.detail.contains(f'"{events.LOST}": true'),
+    )
+    .order_by(t.event.c.number)
+)
+"""Changes that had arrived by claims that the ledger has lost."""
+_SIZES: Final = sa.select(
+    t.request.c.number, (t.request.c.recipient_count * t.request.c.item_count).label("changes"), t.request.c.parent
+).where(t.request.c.number.in_(sa.bindparam("numbers", expanding=True)))
 _PLANNED: Final = (
     sa.select(
         t.request.c.number,
@@ -260,22 +274,30 @@ def _moment_of(at: str, detail: str) -> Moment:
 
 
 def _claims(connection: Connection, run_id: str, since: int) -> list[Claim]:
-    """The requests that a run has claimed since an event, each with its last claim, in the order of these."""
+    """The requests that a run has claimed since an event, each with its last claim, in the order of these.
+
+    What has arrived by a claim that the ledger has lost counts from when it was found.
+    """
     rows: dict[int, Any] = {}
     for row in connection.execute(_CLAIMS, {"of_run": run_id, "since": since}):
         rows.pop(row.request, None)
-        rows[row.request] = row
-    lineages = _lineages(connection, {row.request: row.parent for row in rows.values()})
-    return [
+        rows[row.request] = (row, row)
+    for found in connection.execute(_FOUND, {"of_run": run_id, "since": since}).all():
+        arrived = json.loads(found.detail).get(events.ARRIVED, [])
+        for size in connection.execute(_SIZES, {"numbers": arrived}):
+            rows[size.number] = (found, size)
+    lineages = _lineages(connection, {number: size.parent for number, (_, size) in rows.items()})
+    claims = [
         Claim(
-            number=row.request,
-            changes=row.changes,
-            lineage=lineages[row.request],
-            at=_moment_of(row.at, row.detail),
-            event=row.number,
+            number=number,
+            changes=size.changes,
+            lineage=lineages[number],
+            at=_moment_of(event.at, event.detail),
+            event=event.number,
         )
-        for row in rows.values()
+        for number, (event, size) in rows.items()
     ]
+    return sorted(claims, key=lambda claim: claim.event)
 
 
 def _lineages(connection: Connection, parents: Mapping[int, int | None]) -> dict[int, tuple[int, ...]]:

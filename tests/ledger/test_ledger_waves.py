@@ -12,7 +12,7 @@ from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import Part
 from batch.plan.waves import Ends, Limit, Moment
 from batch.states import State
-from tests.builders import NOW, change, product
+from tests.builders import NOW, change, our_row, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
     ME,
@@ -89,6 +89,18 @@ def test_what_other_processes_have_claimed_counts_whatever_became_of_them(ledger
     successor = a_process(2)
     ledger.runs.hold(run, successor, NOW)
     assert len(claim(ledger, run, at(1), process=successor)) == 1
+
+
+def test_what_arrived_by_a_claim_that_a_restored_ledger_has_lost_counts_from_when_it_was_found(ledger: Ledger) -> None:
+    run = in_waves(ledger, *singles(8))
+    ledger.waves.begin(run, ME, at())
+    rows = [our_row(ledger.requests.ids(run)[number], f"i{number - 1:03}") for number in (1, 2)]
+    assert ledger.gaps.take(run.tenant, ME, rows, at(1).wall, is_behind=True).arrived == 2
+    assert len(claim(ledger, run, at(2))) == 1
+    assert claim(ledger, run, at(24)) == ()
+    ledger.waves.begin(run, ME, at(25))
+    assert len(claim(ledger, run, at(25))) == 2
+    assert ledger.verify() == ()
 
 
 def test_the_clock_of_a_boot_counts_while_it_lasts_and_else_the_wall_clock(ledger: Ledger) -> None:
