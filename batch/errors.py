@@ -119,6 +119,12 @@ class StoppedError(AccessBatchError):
 class TenantLostError(StoppedError):
     """The tenant can't be reached, or something other than the API answers."""
 
+    @property
+    def reason(self) -> str:
+        """The message as a part of a sentence about the tenant."""
+        said = self.message.rstrip(".").replace("The tenant's ", "its ", 1)
+        return said[:1].lower() + said[1:]
+
 
 class CredentialsRefusedError(StoppedError):
     """The tenant refuses the client's credentials, or its user may not submit."""

@@ -20,6 +20,7 @@ from batch.dedupe.classify import (
     is_doubt,
 )
 from batch.dedupe.overlap import ACCESS, KEY, not_overlapping, overlapping
+from batch.dedupe.reasons import with_only_accounts
 from batch.dedupe.row_class import count_rows
 from batch.model import Effort, RowClass
 from batch.plan import plan
@@ -101,6 +102,7 @@ def classify_input(
         knowledge = plans.known(tenant, changes.select(ACCESS))
         known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled
     classified = classify(changes, known, run=run, resubmit=resubmit, busy=busy, now=now)
+    classified = with_only_accounts(classified, table.rows)
     rows = _count(table, validated.rejected, classified)
     return Classified(
         table=table,

@@ -21,7 +21,7 @@ from batch.status.findings import (
     together,
     warnings,
 )
-from batch.status.in_progress import TenantView, irrevocable
+from batch.status.in_progress import TenantView
 from batch.status.refused_before import subjects, with_experience
 from batch.tenant.facts import FactLists
 
@@ -117,12 +117,10 @@ class CommandPreflight:
         if fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
         settings, tenant_view = self._settings, self._tenant_view
-        certain, probable = irrevocable(classified.known, tenant_view)
         facts = TenantFacts(
             items=self._asked.items,
             people=self.people,
-            irrevocable=certain,
-            indirect=probable,
+            irrevocable=tenant_view.unrevocable,
             unheld=not_shown_as_held(fresh, tenant_view),
         )
         found = findings(fresh, facts, now=self._runtime.now(), ignored=settings.ignore)

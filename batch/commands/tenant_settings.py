@@ -105,7 +105,7 @@ class SettingsQuestion:
         except RefusedError as error:
             return Unshown(why=str(error))
         except TenantLostError as error:
-            return Unshown(why=error.message)
+            return Unshown(why=error.reason)
         self._memory.put(self._tenant, kind, {key: pack(answer)}, at=at)
         return answer
 

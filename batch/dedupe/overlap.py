@@ -41,6 +41,12 @@ def _word(account: pl.Expr, kind: str) -> pl.Expr:
     return account.str.extract(word_of_pattern(kind))
 
 
+def in_words(account: pl.Expr) -> pl.Expr:
+    """An account as messages name it; empty for none."""
+    word = pl.coalesce(*(_word(account, kind) for kind in (NATIVE, NAME, ID, UUID)), account)
+    return word.str.replace_all(r"\\(.)", "$1")
+
+
 def overlapping(lines: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     """The lines, in their order, that may be about the same change as one of the others; both have KEY."""
     return lines.filter(_overlaps(lines, others))

@@ -9,6 +9,8 @@ import polars as pl
 from batch.api.dialects import IN_PROGRESS, Operation
 from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import EXISTING, OUTCOME_WORDS, RESUBMITTABLE, TenantOutcome
+from batch.dedupe.overlap import in_words
+from batch.model import RowClass
 from batch.text import phrase
 
 if TYPE_CHECKING:
@@ -31,14 +33,38 @@ _CONFLICT: Final = (
     "run the same command again"
 )
 _DOUBT: Final = "sent in run {}, unconfirmed since {}: the same command looks for it again"
-_PERHAPS: Final = (
-    "perhaps accepted in run {} at {}{}: one of the two names no account, or names it otherwise; request "
-    "it in the tenant if it is for another account"
+_PERHAPS_THIS: Final = (
+    "run {} has submitted this without naming an account (accepted at {}{}), so it may be for this row's; if it is for "
+    "another one, request this row's in the tenant"
 )
+_PERHAPS_SAME: Final = (
+    "run {} has submitted this for the account {} (accepted at {}{}), and this row may mean the same one; if not, {}"
+)
+_NAME_IT: Final = "name that in the column account"
+_IN_THE_TENANT: Final = "request it in the tenant"
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 
 _DATE: Final = "%Y-%m-%dT%H:%M:%S%.fZ"
 _OUTCOME: Final = pl.col("known_outcome")
+
+
+_ONLY_ACCOUNT: Final = (
+    "; both are for the person's only account: if that is another one by now, request this in the tenant"
+)
+
+
+def with_only_accounts(changes: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The classified changes, of which those that name an only account say that an earlier change may be of another.
+
+    Args:
+        changes: From `classify`.
+        rows: The rows of the input.
+    """
+    if "account" not in rows.columns:
+        return changes
+    written = rows.get_column("account").gather(changes.get_column("row")).fill_null("").str.strip_chars()
+    is_told = (written != "") & (pl.col("account") == "") & (pl.col("class") == RowClass.ALREADY_SUBMITTED.value)
+    return changes.with_columns(pl.when(is_told).then(pl.col("reason") + _ONLY_ACCOUNT).otherwise("reason"))
 
 
 def would_erase(now: datetime) -> pl.Expr:
@@ -59,7 +85,8 @@ def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, sure: pl.Ex
         sure: Whether it is certainly for the same account.
         busy: As in `classify`.
     """
-    run = pl.col("known_run")
+    run, theirs = pl.col("known_run"), pl.col("known_account")
+    remedy = pl.when(pl.col("account") == "").then(pl.lit(_NAME_IT)).otherwise(pl.lit(_IN_THE_TENANT))
     why = run.replace_strict(dict(busy), default=None, return_dtype=pl.String)
     is_busy = why.is_not_null()
     return (
@@ -71,8 +98,10 @@ def ledger_reason(same: pl.Expr, unsent: pl.Expr, in_doubt: pl.Expr, sure: pl.Ex
         .then(phrase(_DOUBT, run, pl.col("known_at")))
         .when(same & sure)
         .then(phrase("accepted in run {} at {}{}", run, pl.col("known_at"), _outcome_text()))
+        .when(same & (theirs == ""))
+        .then(phrase(_PERHAPS_THIS, run, pl.col("known_at"), _outcome_text()))
         .when(same)
-        .then(phrase(_PERHAPS, run, pl.col("known_at"), _outcome_text()))
+        .then(phrase(_PERHAPS_SAME, run, in_words(theirs), pl.col("known_at"), _outcome_text(), remedy))
         .otherwise(phrase(_CONFLICT, run, known_intention(), run))
     )
 

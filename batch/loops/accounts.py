@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +21,11 @@ from batch.names.accounts import (
     choose,
     may_choose,
     needs_assignment,
+    why_no_choice,
 )
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.tenant.accounts import ITEMS_AT_ONCE
-from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.tenant.reading import ForbiddenError, RefusedError, reason_of
 from batch.text import key_of
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ MOST_QUESTIONS: Final = 10_000
 """Most questions for the accounts of a person, each for up to ITEMS_AT_ONCE items."""
 
 MOST_ALONE: Final = 500
-"""Most further questions, each for one item, after the tenant has refused a question for several."""
+"""Most further questions, each for one item, after a question for several was refused, or its answer does not say for
+which of them the tenant needs a choice."""
 
 _MOST_LOST: Final = 3
 """Questions that may come to nothing, each after some tries, before no more are asked."""
@@ -60,16 +63,12 @@ _MOST_LOST: Final = 3
 _KEPT_AT_ONCE: Final = 200
 """Answers are kept after so many questions: an interrupted command does not ask all of them again."""
 
-_TOO_MANY: Final = f"only {MOST_ASSIGNMENTS} such roles are looked up at a time"
+_NEXT: Final = "submit rejected.csv as it is, and this one gets its turn"
+_TOO_MANY: Final = f"one command looks up {MOST_ASSIGNMENTS} at most; {_NEXT}"
 _TOO_MANY_PEOPLE: Final = (
-    f"only {MOST_QUESTIONS:,} questions for accounts are asked at a time; submit the rest in another file"
+    f"its account was not looked up: one command asks the tenant {MOST_QUESTIONS:,} times for accounts; {_NEXT}"
 )
 _NOT_SHOWN: Final = "its answer leaves out this person or item, or can't be read"
-_OTHER_VERSION: Final = NameMeaning(
-    outcome=NameOutcome.UNKNOWN,
-    problem=f"only --api v1 can grant on a chosen account, and v2024 to v2026 can revoke on one: use it, or {CLEAR}",
-)
-
 _Asked = tuple[str, str, str]
 """A person, and type and id of an item, with ids as they are compared."""
 
@@ -153,9 +152,10 @@ class AccountLookup:
         every = list(dict.fromkeys(wanted))
         found = dict.fromkeys(every, NO_CHOICE)
         if not self._has_choices:
-            return found | {one: _OTHER_VERSION for one in every if one.account}
+            return found | {one: _unknown(f"account: {why_no_choice(one)}") for one in every if one.account}
         concerned = [one for one in every if one.account] + await self._unnamed(every, crowded)
         offered = await self._offered(concerned)
+        offered |= await self._alone_each(concerned, offered)
         assignments = await self._assignments(
             one for one in concerned if needs_assignment(one) and isinstance(offered[_asked(one)], ItemAccounts)
         )
@@ -164,9 +164,10 @@ class AccountLookup:
             if isinstance(accounts, ItemAccounts):
                 known = assignments.get((one.identity, one.item), "")
                 found[one] = choose(one, accounts, nested=self._nested, assignments=known)
+            elif one.account and accounts == _TOO_MANY_PEOPLE:
+                found[one] = _unknown(accounts)
             elif one.account:
-                why = f"the tenant does not tell which accounts there are ({accounts}): {CLEAR}"
-                found[one] = NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+                found[one] = _unknown(f"the tenant does not tell which accounts there are ({accounts}): {CLEAR}")
         self.left_to_tenant = frozenset(
             one
             for one in concerned
@@ -220,8 +221,31 @@ class AccountLookup:
             for some in of_person.values()
             for start in range(0, len(some), ITEMS_AT_ONCE)
         ]
-        self._say_before(len(parts[:MOST_QUESTIONS]), sum(map(len, parts[MOST_QUESTIONS:])))
-        parts = parts[:MOST_QUESTIONS]
+        return found | await self._answers(parts[:MOST_QUESTIONS], left=sum(map(len, parts[MOST_QUESTIONS:])))
+
+    async def _alone_each(
+        self, concerned: Iterable[Wanted], offered: Mapping[_Asked, ItemAccounts | str]
+    ) -> dict[_Asked, ItemAccounts | str]:
+        """Asked for alone: what would be rejected if the choice that the tenant needs for some item is for this one."""
+        doubtful: dict[_Asked, _Spelled] = {}
+        for one in concerned:
+            said = offered[_asked(one)]
+            if one.account or not isinstance(said, ItemAccounts) or said.required is not None:
+                continue
+            if choose(one, replace(said, required=True), nested=self._nested) != NO_CHOICE:
+                doubtful[_asked(one)] = (one.identity, (one.item_type, one.item))
+        alone = sorted(doubtful)[: self._alone]
+        self._alone -= len(alone)
+        answers = await self._answers([{one: doubtful[one]} for one in alone])
+        # Without an answer, it stays open which item it is.
+        return {one: said for one, said in answers.items() if isinstance(said, ItemAccounts)}
+
+    async def _answers(
+        self, parts: Sequence[Mapping[_Asked, _Spelled]], *, left: int = 0
+    ) -> dict[_Asked, ItemAccounts | str]:
+        """The answers to some questions, kept; the number of those that are `left` out is told."""
+        found: dict[_Asked, ItemAccounts | str] = {}
+        self._say_before(len(parts), left)
         for start in range(0, len(parts), _KEPT_AT_ONCE):
             at = self._clock.now()
             answers = await together([self._ask(part) for part in parts[start : start + _KEPT_AT_ONCE]])
@@ -258,7 +282,9 @@ class AccountLookup:
             try:
                 told = await self._choices.of(person, items)
             except (RefusedError, TenantLostError) as error:
-                found = {one: said if isinstance(said, ItemAccounts) else str(error) for one, said in found.items()}
+                found = {
+                    one: said if isinstance(said, ItemAccounts) else reason_of(error) for one, said in found.items()
+                }
                 if self._closes(error):
                     return dict.fromkeys(spelled, self.closed)
                 continue
@@ -275,9 +301,9 @@ class AccountLookup:
         self._lost += isinstance(error, TenantLostError)
         # If nobody was answered for, it is not about this person.
         if isinstance(error, ForbiddenError) and not self._is_open:
-            self.closed = f"{error}; that takes the scope {self._scope}" if self._scope else str(error)
+            self.closed = reason_of(error) + (f"; that takes the scope {self._scope}" if self._scope else "")
         elif self._lost > (_MOST_LOST if self._is_open else 0):
-            self.closed = str(error).rstrip(".")
+            self.closed = reason_of(error)
         return bool(self.closed)
 
     async def _assignments(self, wanted: Iterable[Wanted]) -> dict[tuple[str, str], Sequence[Assignment] | str]:
@@ -302,8 +328,12 @@ class AccountLookup:
             try:
                 found = await self._choices.assignments(person, role)
             except (RefusedError, TenantLostError) as error:
-                return str(error).rstrip(".")
+                return reason_of(error)
         return "its answer can't be read" if found is None else found
+
+
+def _unknown(problem: str) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=problem)
 
 
 def _asked(wanted: Wanted) -> _Asked:

@@ -12,7 +12,7 @@ from batch.status.cheapest_list import ApprovalChoice, approval_calls_left, chea
 from batch.tenant.approvals import ApprovalQuery, in_portions
 from batch.tenant.holdings import spellings
 from batch.tenant.paging import open_pages
-from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.tenant.reading import ForbiddenError, RefusedError, reason_of
 from batch.text import key_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class PendingApprovals:
         if isinstance(error, TenantLostError):
             self.lost, self._refusal, self._allowed = error, error.message.rstrip("."), set()
             return
-        self._refusal = self._refusal or str(error)
+        self._refusal = self._refusal or reason_of(error)
         # Who may not see these may not see others either. A query that is not understood says nothing of others.
         self._allowed -= set(ApprovalChoice) if isinstance(error, ForbiddenError) else {choice}
 

@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch.answers.events import PrecheckCost
-from batch.api.dialects import INDEX_LAG, PAGE_LIMIT, ItemType
+from batch.api.dialects import INDEX_LAG, PAGE_LIMIT
 from batch.loops.approvals import PendingApprovals, together
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
-from batch.status.in_progress import EVER, InProgress, TenantView, granted_since, open_rows
+from batch.status.in_progress import InProgress, TenantView, granted_since, open_rows
 from batch.status.tenant_facts import PersonFacts
 from batch.tenant.holdings import IndexedPerson
 from batch.tenant.paging import ListCutError, open_pages, pages
@@ -42,9 +42,6 @@ IN_PROGRESS: Final = "in progress"
 BOTH_LISTS: Final = "the status list and pending approvals"
 STATUS_LIST: Final = "the status list"
 """The lists behind a cached answer about what is in progress."""
-
-MOST_PROVEN: Final = 100
-"""For so many people, we find out whether they may have got irrevocable access by a request after all."""
 
 HELD: Final = "access held and person"
 """Kind of cached answer: what the search index says of an identity, and which of the wanted items it holds."""
@@ -153,15 +150,13 @@ class Precheck:
             and found.held is not None
             and not found.held.issuperset(items)
         ]
-        doubtful = dict.fromkeys([*unheld, *_worth_proving(scope.revokes, indexed)])
-        granted = await self._ask_granted([*doubtful]) if doubtful else {}
+        doubtful = [*dict.fromkeys(unheld)]
         return TenantView(
             in_progress={
                 person: [InProgress.from_list(one) for one in entries] for person, entries in progress.items()
             },
             held={person: one.held for person, one in indexed.items() if one.held is not None},
-            granted={person: lately for person, (lately, _) in granted.items()},
-            requested={person: ever for person, (_, ever) in granted.items()},
+            granted=await self._ask_granted(doubtful) if doubtful else {},
             indexed=self.indexed,
             people={person: one.facts for person, one in indexed.items()},
             unrevocable={person: one.unrevocable for person, one in indexed.items() if one.unrevocable},
@@ -312,8 +307,8 @@ class Precheck:
         self.indexed = min(self.indexed or at, at)
         return dict(answers_by_person)
 
-    async def _ask_granted(self, people: Sequence[str]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-        """The items that people may have got since the index was last brought up to date, and ever, by in_progress.
+    async def _ask_granted(self, people: Sequence[str]) -> dict[str, frozenset[str]]:
+        """The items that people may have got since the index was last brought up to date, by in_progress.
 
         Those whose list can't be read in full are left out. The cache has none: they must be newer than the index's.
         """
@@ -323,7 +318,7 @@ class Precheck:
         answers = await together([self._granted(person) for person in people])
         return {person: items for person, items in zip(people, answers, strict=True) if items is not None}
 
-    async def _granted(self, person: str) -> tuple[frozenset[str], frozenset[str]] | None:
+    async def _granted(self, person: str) -> frozenset[str] | None:
         read_page = partial(self._page, Query(requested_for=person))
         try:
             read = [page async for page in pages(read_page, subject="status list")]
@@ -335,26 +330,12 @@ class Precheck:
             return None
         indexed = self.indexed or self._clock.now()
         offset = await self._listing.clock_offset()
-        return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG), granted_since(rows, EVER)
+        return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG)
 
     async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
         async with self._slots:
             self.calls += 1
             return await self._holdings.people(people, items)
-
-
-def _worth_proving(revokes: Mapping[str, Collection[Item]], indexed: Mapping[str, IndexedPerson]) -> list[str]:
-    """The people who, by the index, hold a role or access profile that is to be revoked and that no request can revoke.
-
-    Nobody if they are too many: to prove that no request has given it to them takes a call for each.
-    """
-    found = [
-        person
-        for person, items in revokes.items()
-        if person in indexed
-        and any(item in indexed[person].unrevocable and item[0] != ItemType.ENTITLEMENT for item in items)
-    ]
-    return found if len(found) <= MOST_PROVEN else []
 
 
 def _as_json(person: IndexedPerson | None) -> list[Any] | None:

@@ -14,7 +14,7 @@ from batch.errors import TenantLostError
 from batch.loops.approvals import together
 from batch.status.tenant_facts import CONFIGURATIONS, PEOPLE, ItemFacts, PersonFacts
 from batch.tenant.facts import IDS_PER_CALL
-from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.tenant.reading import ForbiddenError, RefusedError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -201,8 +201,7 @@ def calls_for(ids: int) -> int:
 
 def _unshown(error: RefusedError | TenantLostError) -> Unshown:
     """Why there is no answer: nothing depends on one, so a list that can't be read is left out like a refused one."""
-    why = error.message if isinstance(error, TenantLostError) else str(error)
-    return Unshown(why=why, forbidden=isinstance(error, ForbiddenError))
+    return Unshown(why=reason_of(error), forbidden=isinstance(error, ForbiddenError))
 
 
 def _kind(subject: str) -> str:

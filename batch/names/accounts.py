@@ -125,12 +125,12 @@ class ItemAccounts:
     Attributes:
         sources: Of each of the item's sources.
         blocked: Why nobody may choose; empty if they may.
-        required: Whether the tenant says that a request must choose.
+        required: Whether the tenant says that a request must choose; None if that may be said of another item.
     """
 
     sources: tuple[SourceAccounts, ...]
     blocked: str = ""
-    required: bool = False
+    required: bool | None = False
 
     def crowded(self) -> list[SourceAccounts]:
         """The sources with several accounts."""
@@ -194,6 +194,13 @@ def needs_assignment(wanted: Wanted) -> bool:
 def may_choose(wanted: Wanted) -> bool:
     """Whether a request for the change could name an account without the assignment of a role."""
     return wanted.operation == Operation.GRANT or wanted.item_type == ItemType.ENTITLEMENT
+
+
+def why_no_choice(wanted: Wanted) -> str:
+    """That the API version has no field for the account of such a change, and which has one."""
+    is_grant = wanted.operation == Operation.GRANT
+    versions = "--api v1" if is_grant else "--api v1, or one from v2024 on"
+    return f"this API version can't {'grant' if is_grant else 'revoke'} on a chosen one: give {versions}, or {CLEAR}"
 
 
 def choose(
@@ -263,7 +270,7 @@ def _several(source: SourceAccounts) -> str:
 def _assigned(account: Account, source: SourceAccounts, assignments: Sequence[Assignment] | str) -> NameMeaning:
     """The one assignment that is on an account."""
     if isinstance(assignments, str):
-        why = f"the tenant does not tell on which account the role is assigned ({assignments}): {CLEAR}"
+        why = f"it is not known on which account the role is assigned ({assignments}): {CLEAR}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
     found = [one for one in assignments if one.is_on(account, source.id)]
     if len(found) == 1:
@@ -293,7 +300,7 @@ def _why_not(wanted: Wanted, offered: ItemAccounts, crowded: Sequence[SourceAcco
             bool(crowded) and is_grant and bool(offered.blocked),
             f"the tenant lets nobody choose an account for it ({shown_name(offered.blocked)}): {CLEAR}",
         ),
-        (bool(crowded) and is_grant and not nested, f"{several}; only --api v1 can choose one: use it, or {CLEAR}"),
+        (bool(crowded) and is_grant and not nested, f"{several}, and {why_no_choice(wanted)}"),
         (len(crowded) > 1, f"there are several accounts on each of {names}: a row can choose on one source only"),
         (
             bool(crowded) and not is_grant and wanted.item_type == ItemType.ACCESS_PROFILE,

@@ -32,7 +32,7 @@ OUR_DATES = ("start_date", "remove_date")
 ALL_DATES = frozenset({*OUR_DATES, *DATE_COLUMNS})
 """Columns of dates, ours and IdentityIQ's."""
 
-_NOT_FILLED_IN: Final = "not_filled_in"
+NOT_FILLED_IN: Final = "not_filled_in"
 _FILL_IN: Final = (
     f"The row was not split into columns, and they are still empty: fill them in from its text in `{RAW}`."
 )
@@ -111,7 +111,7 @@ def with_unsplit(file_rows: FileRows) -> FileRows:
     for cell in cells[1:]:
         waits &= cell == ""
     waiting = file_rows.rows.filter(waits).select(
-        "_line", pl.lit(_NOT_FILLED_IN).alias("_rule"), pl.lit(_FILL_IN).alias("_message"), RAW
+        "_line", pl.lit(NOT_FILLED_IN).alias("_rule"), pl.lit(_FILL_IN).alias("_message"), RAW
     )
     return replace(
         file_rows,

@@ -46,6 +46,7 @@ _OTHER_WORDS = {
     "operation": {
         "action", "aktion", "vorgang", "op", "accion", "acción", "azione", "ação", "actie", "opération", "operación",
     },
+    "account": {"account", "accounts", "acct", "accts", "accnt", "acc", "konto", "compte", "cuenta", "conta"},
     "comment": {"comments", "reason", "why", "justification", "note", "notes", "kommentar", "grund", "begründung"},
 }  # fmt: skip
 """Words by which people call our columns: only for suggestions."""
@@ -221,9 +222,13 @@ def check_columns(rows: pl.DataFrame, names: Sequence[str], file: str, *, is_own
             f"Then add --map '{name}={match}')."
             for name in names
             if not has_effect(name)
-            for match in _nearest(name, absent, cutoff=0.8)
+            for match in _nearest(name, absent, cutoff=0.8) or _perhaps_account(name, absent)
         ),
     )
+
+
+def _perhaps_account(name: str, absent: Sequence[str]) -> list[str]:
+    return ["account"] if "account" in absent and _called("account", [name]) else []
 
 
 _EVERY_ROW_GRANTS = (

@@ -111,7 +111,8 @@ def approvals_in_words(approvals: ApprovalsAhead) -> list[tuple[str, int]]:
 def describe_cost(cost: Cost) -> Iterator[str]:
     """How many calls a plan takes, and how long."""
     rate = f"{cost.rate.requests} calls per {cost.rate.seconds:g} s"
-    yield f"Sending takes {count(cost.requests, 'request')}, at least {duration(cost.seconds)} at {rate}."
+    least = f", at least {duration(cost.seconds)} at {rate}" if cost.seconds else ""
+    yield f"Sending takes {count(cost.requests, 'request')}{least}."
     checking = f"Planning took {count(cost.checking, 'call')}" if cost.checking else "Planning took no calls"
     tracking = f"; each look at their progress takes about {count(cost.tracking, 'call')}" if cost.tracking else ""
     yield f"{checking}{tracking}."

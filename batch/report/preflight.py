@@ -8,7 +8,7 @@ from batch.api.dialects import ItemType
 from batch.names.meaning import ITEM_WORDS
 from batch.status.tenant_facts import CONFIGURATIONS, PEOPLE
 from batch.text import count
-from batch.validate.tenant_rules import TENANT_RULES
+from batch.validate.tenant_rules import TENANT_RULES, Rejects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,10 +27,12 @@ def describe_warnings(warned: Sequence[Warned]) -> Iterator[str]:
     for one in warned:
         rule = TENANT_RULES[one.rule]
         it, remedy = "it" if one.rows == 1 else "them", rule.remedy
+        kind = " or ".join(word for item_type, word in ITEM_WORDS.items() if item_type in one.kinds)
+        strict = f"`--strict` rejects {it}, " if rule.rejects is Rejects.STRICT else ""
         yield (
-            f"{count(one.rows, 'row')} ({_places(one.lines)}) that the tenant may refuse: "
-            f"{rule.problem.replace('{}', 'item')} ({one.rule}). {remedy[0].upper()}{remedy[1:]}; `--strict` rejects "
-            f"{it}, `--ignore {one.rule}` silences this."
+            f"The tenant may refuse {count(one.rows, 'row')} ({_places(one.lines)}): "
+            f"{rule.problem.replace('{}', kind)} ({one.rule}). {remedy[0].upper()}{remedy[1:]}; {strict}"
+            f"`--ignore {one.rule}` silences this."
         )
 
 

@@ -13,7 +13,7 @@ from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
 from batch.report.summary import count_states, describe_heads, describe_refused
 from batch.report.track import advice, describe_existing, describe_track, resubmission
-from batch.text import count
+from batch.text import count, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -109,10 +109,14 @@ def _reasons(classified: Classified, row_class: RowClass) -> pl.DataFrame:
     if row_class is not RowClass.REJECTED:
         return _changes_of(classified.changes, row_class)
     places = table.rows.select(pl.col("_file").alias("file"), pl.col("_line").alias("line")).with_row_index("row")
-    broken = classified.rejected.join(places, on="row", how="left").select("file", "line", reason="message")
-    unread = table.rejected.select(file="_file", line="_line", reason="_message")
+    broken = classified.rejected.join(places, on="row", how="left").select("file", "line", "rule", "message")
+    unread = table.rejected.select(file="_file", line="_line", rule="_rule", message="_message")
     of_rows = pl.concat([broken, unread]).select(
-        "file", "line", pl.lit(None, dtype=pl.String).alias("item"), "reason", pl.lit(value=False).alias("partly")
+        "file",
+        "line",
+        pl.lit(None, dtype=pl.String).alias("item"),
+        phrase("{}: {}", pl.col("rule"), pl.col("message")).alias("reason"),
+        pl.lit(value=False).alias("partly"),
     )
     by_tenant = _changes_of(classified.changes, row_class)
     return pl.concat([of_rows, by_tenant.cast(of_rows.schema)]).sort("file", "line", maintain_order=True)
@@ -178,10 +182,8 @@ def question(tally: Tally, tenant: str, rate: Rate, share: float | None = None) 
     if share is not None:
         parts[0] += f" (of up to {share:.0f} % of an item's holders)"
     least = max(0, requests - 1) * rate.seconds / rate.requests
-    return (
-        f"Submit {' and '.join(parts)} in {count(requests, 'request')} to {tenant}? "
-        f"It takes at least {duration(least)} at {rate.requests} requests per {rate.seconds:g} s."
-    )
+    takes = f" It takes at least {duration(least)} at {rate.requests} requests per {rate.seconds:g} s." if least else ""
+    return f"Submit {' and '.join(parts)} in {count(requests, 'request')} to {tenant}?{takes}"
 
 
 def describe_outcome(

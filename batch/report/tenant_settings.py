@@ -38,7 +38,7 @@ def describe_settings(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rat
     requester, config = settings.requester, settings.config
     if who := _who(requester):
         level = f", {', '.join(requester.levels)}" if requester.levels else ""
-        mine = f"; {_of(ahead.for_requester, ahead.changes)} for the same person" if ahead.for_requester else ""
+        mine = f"; {_of(ahead.for_requester, ahead.changes)} to their own access" if ahead.for_requester else ""
         yield f"Requester: {who}{level}{mine}."
     if isinstance(config, AccessRequestConfig) and (allowed := _allowed(config)):
         yield f"The tenant's configuration: {' '.join(allowed)}"
@@ -56,8 +56,8 @@ def describe_cautions(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rat
 def _triggers(settings: TenantSettings, rate: Rate, requests: int) -> Iterator[str]:
     if not isinstance(settings.subscriptions, Unshown) and settings.subscriptions:
         least = duration(max(0, requests - 1) * TRIGGER_RATE.seconds / TRIGGER_RATE.requests)
-        takes = f"with which {count(requests, 'request')} {_take(requests)} at least {least}"
-        slower = f": consider --rate {PROPOSED}, {takes}" if _is_above(rate) else ", which your --rate keeps to"
+        takes = f", with which {count(requests, 'request')} take at least {least}" if requests > 1 else ""
+        slower = f": consider --rate {PROPOSED}{takes}" if _is_above(rate) else ", which your --rate keeps to"
         yield f"{_waiting(settings.subscriptions)} {_SIZED[:1].upper()}{_SIZED[1:]}{slower}."
 
 
@@ -127,15 +127,17 @@ def _who(requester: Requester) -> str:
 def _allowed(config: AccessRequestConfig) -> list[str]:
     """What a configuration allows and demands, as sentences. A field that the tenant does not send has none."""
     sentences = []
-    if config.for_anyone:
-        sentences.append("Everybody may request for themselves and for others.")
+    if config.external_approvals:
+        sentences.append("An external system decides on requests, so only administrators may make them.")
+    elif config.for_anyone:
+        sentences.append("Everybody may request access for themselves and for others.")
     elif config.for_anyone is False:
-        managers = " managers for their direct reports," if config.for_reports else ""
-        sentences.append(f"Everybody may request for themselves,{managers} only administrators for all others.")
+        managers = ", and managers for their direct reports" if config.for_reports else ""
+        sentences.append(
+            f"Everybody may request access for themselves{managers}; anything else takes an administrator."
+        )
     if config.entitlements is False:
         sentences.append("Entitlements can't be requested.")
-    if config.external_approvals:
-        sentences.append("An external system decides on requests, and only administrators may make them.")
     if config.auto_approval:
         sentences.append("A change is approved at once if its requester would have to approve it.")
     if config.reauthorization:
@@ -196,7 +198,3 @@ def _of(part: int, whole: int) -> str:
 
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
-
-
-def _take(number: int) -> str:
-    return "takes" if number == 1 else "take"

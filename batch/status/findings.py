@@ -15,7 +15,7 @@ from batch.dedupe.overlap import KEY
 from batch.model import RowClass
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.text import phrase
-from batch.validate.tenant_rules import TENANT_RULES
+from batch.validate.tenant_rules import TENANT_RULES, Rejects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -36,6 +36,7 @@ FINDINGS: Final = {
 
 _IS_GRANT: Final = pl.col("operation") == Operation.GRANT.value
 _HAS_NO_END: Final = pl.col("remove_date").is_in(["", NO_END])
+_IS_ENTITLEMENT: Final = pl.col("item_type") == ItemType.ENTITLEMENT.value
 _IS_REVOKE: Final = pl.col("operation") == Operation.REVOKE.value
 
 BREAKS: Final[Mapping[str, pl.Expr]] = {
@@ -54,8 +55,8 @@ BREAKS: Final[Mapping[str, pl.Expr]] = {
     "person_unlisted": _IS_GRANT & ~pl.col("person_listed"),
     "person_inactive": _IS_GRANT & pl.col("person_inactive"),
     "person_protected": _IS_GRANT & pl.col("person_protected"),
-    "held_by_membership": _IS_REVOKE & ~pl.col("pair_revocable"),
-    "held_indirectly": _IS_REVOKE & pl.col("pair_indirect"),
+    "held_by_membership": _IS_REVOKE & ~_IS_ENTITLEMENT & pl.col("pair_irrevocable"),
+    "held_indirectly": _IS_REVOKE & _IS_ENTITLEMENT & pl.col("pair_irrevocable"),
     "extend_not_held": _IS_GRANT & pl.col("pair_unheld"),
 }
 """Whether a change breaks each of the rules, over the columns of `_with_facts`. Null, the unknown, breaks none."""
@@ -71,15 +72,13 @@ class TenantFacts:
     Attributes:
         items: By type and id.
         people: By id.
-        irrevocable: Items of identities that no request can revoke.
-        indirect: Items of identities that other access seems to give.
+        irrevocable: Items of identities that it does not show as revocable by a request.
         unheld: Items of identities whose end date is to be changed, and which the tenant does not show.
     """
 
     items: Mapping[Item, ItemFacts] = field(default_factory=lambda: MappingProxyType({}))
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     irrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
-    indirect: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     unheld: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -90,10 +89,12 @@ class Warned:
     Attributes:
         rule: The rule that they break.
         lines: Their line numbers, by file.
+        kinds: The types of items concerned.
     """
 
     rule: str
     lines: Mapping[str, tuple[int, ...]]
+    kinds: frozenset[str]
 
     @property
     def rows(self) -> int:
@@ -121,7 +122,7 @@ def findings(fresh: pl.DataFrame, facts: TenantFacts, *, now: datetime, ignored:
             "file",
             pl.col("line").cast(pl.Int64),
             pl.lit(name).alias("rule"),
-            pl.lit(rule.certain).alias("certain"),
+            pl.lit(rule.rejects is Rejects.ALWAYS).alias("certain"),
             _problem(rule.problem, rule.remedy).alias("message"),
         )
         for name, rule in TENANT_RULES.items()
@@ -135,7 +136,8 @@ def rejections(found: pl.DataFrame, *, strict: bool) -> pl.DataFrame:
 
     The reason begins with the names of the rules, as `rule_and_message` reads it.
     """
-    counted = found if strict else found.filter("certain")
+    likely = pl.col("rule").is_in([name for name, rule in TENANT_RULES.items() if rule.rejects is Rejects.STRICT])
+    counted = found.filter(pl.col("certain") | likely) if strict else found.filter("certain")
     return (
         counted.group_by(KEY, maintain_order=True)
         .agg(pl.col("rule").unique(maintain_order=True), pl.col("message").unique(maintain_order=True))
@@ -164,19 +166,27 @@ def warnings(found: pl.DataFrame, rejected: pl.DataFrame) -> tuple[Warned, ...]:
         .unique(["rule", "row"], keep="first", maintain_order=True)
     )
     return together(
-        Warned(rule=rule, lines={file: tuple(lines)})
-        for rule, file, lines in rows.group_by("rule", "file", maintain_order=True).agg("line").rows()
+        Warned(rule=rule, lines={file: tuple(lines)}, kinds=frozenset(kinds))
+        for rule, file, lines, kinds in rows.group_by("rule", "file", maintain_order=True)
+        .agg("line", "item_type")
+        .rows()
     )
 
 
 def together(*several: Iterable[Warned]) -> tuple[Warned, ...]:
     """Warnings of several plans of one input, each rule once."""
     lines: dict[str, dict[str, set[int]]] = {}
+    kinds: dict[str, frozenset[str]] = {}
     for one in (one for some in several for one in some):
+        kinds[one.rule] = kinds.get(one.rule, frozenset()) | one.kinds
         for file, numbers in one.lines.items():
             lines.setdefault(one.rule, {}).setdefault(file, set()).update(numbers)
     return tuple(
-        Warned(rule=rule, lines={file: tuple(sorted(numbers)) for file, numbers in lines[rule].items()})
+        Warned(
+            rule=rule,
+            lines={file: tuple(sorted(numbers)) for file, numbers in lines[rule].items()},
+            kinds=kinds[rule],
+        )
         for rule in TENANT_RULES
         if rule in lines
     )
@@ -209,21 +219,14 @@ def people_to_ask(fresh: pl.DataFrame, known: Mapping[str, PersonFacts]) -> list
 def _with_facts(fresh: pl.DataFrame, facts: TenantFacts, now: datetime) -> pl.DataFrame:
     """The changes beside the facts of each, in columns `item_…`, `person_…` and `pair_…`, null for unknown ones."""
     begins, ends = (pl.col(name).str.to_datetime(_DATE, strict=False, time_zone="UTC") for name in _DATES)
-    irrevocable, indirect, unheld = (
-        _pairs(pairs).with_columns(pl.lit(value).alias(name))
-        for pairs, value, name in (
-            (facts.irrevocable, False, "pair_revocable"),
-            (facts.indirect, True, "pair_indirect"),
-            (facts.unheld, True, "pair_unheld"),
-        )
-    )
+    irrevocable = _pairs(facts.irrevocable).with_columns(pair_irrevocable=True)
+    unheld = _pairs(facts.unheld).with_columns(pair_unheld=True)
     return (
         fresh.select(*dict.fromkeys((*KEY, "row", "file", "line", "operation", "comment", *_DATES)))
         .with_columns(((ends - pl.coalesce(begins, pl.lit(now))).dt.total_seconds() / 3600).alias("hours"))
         .join(_items(facts.items), on=["item_type", "item_id"], how="left", maintain_order="left")
         .join(_people(facts.people), on="identity_id", how="left", maintain_order="left")
         .join(irrevocable, on=_PAIR, how="left", maintain_order="left")
-        .join(indirect, on=_PAIR, how="left", maintain_order="left")
         .join(unheld, on=_PAIR, how="left", maintain_order="left")
     )
 

@@ -6,14 +6,13 @@ The tenant's answers can only set changes aside: a change that they don't mentio
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from batch.api.accounts import is_selected
-from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, ItemType, Operation
+from batch.api.dialects import INDEX_LAG, REQUEST_TYPES, Operation
 from batch.api.end_dates import NO_END, sent_end
 from batch.api.tenant_outcome import TenantOutcome, tenant_outcome
 from batch.dedupe.classify import INTENTION, TENANT_VERDICTS, age
@@ -32,6 +31,7 @@ from batch.text import key_of, moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from batch.api.status_row import StatusRow
     from batch.status.tenant_facts import PersonFacts
@@ -100,7 +100,6 @@ class TenantView:
         held: The wanted items that an identity holds; a missing identity is not in the index or was not asked about.
         granted: By identity, from `granted_since`, the items that it may have got since the index was brought up to
             date; a missing identity was not asked about, or its list could not be read in full.
-        requested: The same for those that it may ever have got by a request.
         indexed: When the oldest answer of `held` was given; None if there is none.
         people: What the tenant says of each identity; of one that it does not show, that it is not listed.
         unrevocable: The held items of each identity that no request can revoke, as far as the index shows.
@@ -112,7 +111,6 @@ class TenantView:
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     granted: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
-    requested: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
     indexed: datetime | None = None
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
@@ -145,9 +143,6 @@ def open_rows(rows: Iterable[StatusRow], approvals: Iterable[StatusRow] = ()) ->
         for one, row in found
     ]
 
-
-EVER: Final = datetime.min.replace(tzinfo=UTC)
-"""In place of the time since when something was granted."""
 
 ANY_ITEM: Final = ""
 """In place of an item's id: it may be any item."""
@@ -277,25 +272,6 @@ def not_shown(changes: pl.DataFrame, known: pl.DataFrame, tenant_view: TenantVie
     return pl.DataFrame(found, schema={**dict.fromkeys(KEY, pl.String), "proven": pl.Boolean}, orient="row")
 
 
-def irrevocable(known: pl.DataFrame, tenant_view: TenantView) -> tuple[dict[str, list[Item]], dict[str, list[Item]]]:
-    """The held items that certainly no request can revoke, and those that probably none can, by identity.
-
-    A role or access profile counts as certain unless a request may ever have granted it: by the identity's own list,
-    read in full, or by the ledger. An entitlement that is not `standalone` may come with an access profile that was
-    requested, of which the documents say nothing.
-    """
-    by_ledger = _granted_by_ledger(known, EVER)
-    certain: dict[str, list[Item]] = {}
-    probable: dict[str, list[Item]] = {}
-    for person, items in tenant_view.unrevocable.items():
-        requested = tenant_view.requested.get(person, (ANY_ITEM,))
-        for item in sorted(items):
-            granted = ANY_ITEM in requested or key_of(item[1]) in requested or (person, *item) in by_ledger
-            doubtful = granted or item[0] == ItemType.ENTITLEMENT
-            (probable if doubtful else certain).setdefault(person, []).append(item)
-    return certain, probable
-
-
 def _granted_by_ledger(known: pl.DataFrame, since: datetime | None) -> frozenset[tuple[str, ...]]:
     """The accesses that the ledger knows as granted at some time or later; every access if that time is not known."""
     if since is None:
@@ -367,5 +343,5 @@ def _unclear(row: InProgress) -> str:
 def _conflict(row: InProgress) -> str:
     begins = f" from {row.start_date}" if row.start_date else ""
     ends = f" until {row.remove_date}" if row.remove_date else ""
-    what = f"a {row.operation.lower()}{begins}{ends} of it" if row.operation else "something else with it"
+    what = f"a {row.operation.lower()}{begins}{ends} of it" if row.operation else "a request of an unknown kind for it"
     return f"in_progress_conflict: requested by {_who(row)}, {what} {_waits(row) or 'is in progress'}; {_LATER}"

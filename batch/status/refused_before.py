@@ -1,8 +1,8 @@
 """Which likely findings are certain, since this tenant has refused such a change before. Pure.
 
 It counts only what cannot mislead: a refusal of one change alone, of the same item and operation, whose words name what
-the rule is about, and since which nothing of that item and operation was accepted. For a rule about people, it must be
-the same person too, and what the change lacked then it must lack now.
+the rule is about, and since which nothing of that item and operation was accepted. For a rule about people, or about
+what they hold, it must be the same person too, and what the change lacked then it must lack now.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _said(rule: str, change: Sequence[str], telling: Mapping[Subject, Sequence[R
         return None
     has = {"comment": comment, "remove_date": sent_end(remove_date)}
     for one in telling.get((operation, kind, key_of(item)), ()):
-        if TENANT_RULES[rule].about is About.PERSON and one.identity != key_of(person):
+        if TENANT_RULES[rule].about is not About.ITEM and one.identity != key_of(person):
             continue
         if rule in _ALIKE and bool(has[_ALIKE[rule]]) != bool(getattr(one, _ALIKE[rule])):
             continue

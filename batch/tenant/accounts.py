@@ -6,6 +6,7 @@ field `source` of `AccessProfile` and `Entitlement`. What we do not understand i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
@@ -97,7 +98,7 @@ class AccountChoices:
         if not isinstance(reply.document, dict):
             raise lost(_SELECTION, "are no JSON object")
         asked = {(kind, key_of(item)): (kind, item) for kind, item in items}
-        return {
+        found = {
             asked[key]: accounts
             for identity in _objects(reply.document.get("identities"))
             if key_of(_text(identity.get("id"))) == key_of(person)
@@ -105,6 +106,11 @@ class AccountChoices:
             if (key := (_text(one.get("type")), key_of(_text(one.get("id"))))) in asked
             and (accounts := _item_accounts(one, identity.get("accountsSelectionRequired"))) is not None
         }
+        # Whatever is not told, or has several accounts, may be what the choice is needed for.
+        candidates = sum(item not in found or bool(found[item].crowded()) for item in items)
+        if candidates > 1:
+            return {item: replace(one, required=one.required and None) for item, one in found.items()}
+        return found
 
     async def assignments(self, person: str, role: str) -> tuple[Assignment, ...] | None:
         """See Choices."""
@@ -185,7 +191,7 @@ def _item_accounts(one: Mapping[str, Any], required: object) -> ItemAccounts | N
 
     Args:
         one: The item.
-        required: Whether the tenant says that a choice is needed for any of the person's items.
+        required: Whether the tenant says that a choice is needed, be it for another item of the same question.
     """
     sources = [_source(source) for source in _objects(one.get("sources"))]
     blocked = one.get("accountsSelectionBlocked") is True

@@ -233,7 +233,8 @@ def _approvers(schemes: Any) -> tuple[str, ...] | None:
     if not isinstance(schemes, list):
         return None
     kinds = [scheme.get("approverType") if isinstance(scheme, dict) else None for scheme in schemes]
-    return tuple(on_one_line(kind, most=_MOST_TEXT) if isinstance(kind, str) else "?" for kind in kinds)
+    known = tuple(on_one_line(kind, most=_MOST_TEXT) for kind in kinds if isinstance(kind, str) and kind)
+    return known if len(known) == len(kinds) else None
 
 
 def _other_spellings(one: str) -> Iterable[str]:

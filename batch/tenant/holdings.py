@@ -140,7 +140,8 @@ class SearchIndex:
             "POST",
             self._dialect.paths.search,
             subject="search index",
-            params={"limit": str(len(people))},
+            # Some indexes have two documents of one person.
+            params={"limit": str(PAGE_LIMIT)},
             body={
                 "indices": [PEOPLE_INDEX],
                 "query": {"query": f"id:({' OR '.join(map(quoted, spellings(people)))})"},
@@ -159,7 +160,7 @@ class SearchIndex:
             person = document.get("id") if isinstance(document, dict) else None
             if isinstance(person, str) and (name := asked.get(key_of(person))):
                 found.setdefault(name, []).append(_person(document, wanted))
-        return {name: several[0] if len(several) == 1 else _together(several) for name, several in found.items()}
+        return {name: _together(several) for name, several in found.items()}
 
 
 def spellings(people: Sequence[str]) -> list[str]:
@@ -197,9 +198,8 @@ def _crowded(accounts: Any) -> frozenset[str]:
 
 
 def _together(several: Sequence[IndexedPerson]) -> IndexedPerson:
-    """Several documents of one id: what they hold together, and nothing else that is certain."""
-    held = [one.held for one in several if one.held is not None]
-    return IndexedPerson(held=frozenset().union(*held) if len(held) == len(several) else None)
+    """The documents of one id: what all of them say, or nothing if they differ."""
+    return several[0] if len(set(several)) == 1 else IndexedPerson(held=None)
 
 
 def _access(document: Mapping[str, Any], wanted: Mapping[Item, Item]) -> dict[Item, bool | None] | None:

@@ -223,6 +223,11 @@ class Reader:
         return exchange
 
 
+def reason_of(error: RefusedError | TenantLostError) -> str:
+    """Why there is no answer, as a part of a sentence about the tenant."""
+    return error.reason if isinstance(error, TenantLostError) else str(error).rstrip(".")
+
+
 def _why_unusable(document: Any, limit: int) -> str:
     """Why an answer is no page of a list; empty if it is one."""
     if not isinstance(document, list):

@@ -1,10 +1,11 @@
 """The named rules by which the tenant judges a change, each with the sentence for a row that breaks it.
 
 A rule looks at what the tenant says of the item, of the person, or of the two together; status.findings has its
-condition, and the command line knows only the names. A rule is certain only if the vendor documents that such a request
-is refused or can't work, or this tenant has refused the like (see status.refused_before). The flags of an item, such as
-`requestable`, are documented without their effect on a request, and take 20 minutes to apply. That a list lacks an item
-or a person is never certain: lists leave out what the token's user may not see, and what is new.
+condition, and the command line knows only the names. That a row breaks one is hardly ever certain before this tenant has
+refused the like (see status.refused_before). The flags of an item, such as `requestable`, are documented without their effect on a
+request, and take 20 minutes to apply. Lists leave out what the token's user may not see, and what is new. That access
+given by a role's membership or a lifecycle state can't be revoked by a request is documented for createAccessRequest,
+but not that the search index's `revocable` says how somebody got it.
 """
 
 from __future__ import annotations
@@ -24,21 +25,27 @@ class About(StrEnum):
     PAIR = "pair"
 
 
+class Rejects(StrEnum):
+    """When a rule rejects rows."""
+
+    ALWAYS = "always"
+    STRICT = "with --strict"
+    NEVER = "never"
+
+
 class TenantRule(NamedTuple):
     """A rule of the tenant.
 
     about: Whose facts it looks at.
-    certain: Whether a request that breaks it is refused or can't work, by the vendor's documents.
     problem: What is wrong, in words; `{}` stands for the kind of item.
     remedy: What to do about it.
-    source: Where its effect is documented; empty if it is not.
+    rejects: When it rejects a row that breaks it, if this tenant has not refused the like.
     """
 
     about: About
-    certain: bool
     problem: str
     remedy: str
-    source: str = ""
+    rejects: Rejects = Rejects.STRICT
 
 
 ACCOUNT_FOUND: Final = "account_found"
@@ -48,92 +55,82 @@ can be sent all the same."""
 TENANT_RULES: Final[Mapping[str, TenantRule]] = {
     "item_unlisted": TenantRule(
         About.ITEM,
-        False,
         "the tenant lists no {} with this id",
         "check item_type and item_id",
     ),
     "item_disabled": TenantRule(
         About.ITEM,
-        False,
         "the {} is disabled",
         "enable it in the tenant",
     ),
     "item_not_requestable": TenantRule(
         About.ITEM,
-        False,
         "the {} is not requestable",
         "make it requestable in the tenant",
     ),
     "end_date_required": TenantRule(
         About.ITEM,
-        False,
         "the {} needs an end date, and none is given",
         "give a remove_date",
     ),
     "end_date_too_late": TenantRule(
         About.ITEM,
-        False,
         "the access lasts longer than the {} permits",
         "give a remove_date that is early enough",
     ),
     "comment_required": TenantRule(
         About.ITEM,
-        False,
         "the {} needs a comment, and none is given",
         "add a comment, or give --comment",
     ),
     "form_required": TenantRule(
         About.ITEM,
-        False,
         "the {} needs a form, which access-batch can't fill in",
         "request it in the tenant, or detach the form there",
     ),
     "reauthorization_required": TenantRule(
         About.ITEM,
-        False,
         "the {} needs its requester to sign in again, which access-batch can't do",
         "request it in the tenant, or change that there",
     ),
     "person_unlisted": TenantRule(
         About.PERSON,
-        False,
         "the tenant lists no identity with this id",
         "check identity_id",
+        # The index lags by hours, and the list of identities may be closed: then this is no evidence at all.
+        rejects=Rejects.NEVER,
     ),
     "person_inactive": TenantRule(
         About.PERSON,
-        False,
         "the identity is inactive",
         "leave the row out until the identity is active",
     ),
     "person_protected": TenantRule(
         About.PERSON,
-        False,
         "the identity is protected",
         "leave the row out, or end its protection in the tenant",
     ),
     "held_by_membership": TenantRule(
         About.PAIR,
-        True,
-        "a role or a lifecycle state gives this {}, so no request can revoke it",
-        "change what gives it, in the tenant",
-        source="createAccessRequest: access granted by role membership or birthright can't be revoked by a request",
+        "the tenant does not show this {} as revocable, so a role or a lifecycle state may give it",
+        "if so, change that in the tenant",
     ),
     "held_indirectly": TenantRule(
         About.PAIR,
-        False,
         "other access seems to give this {}, so a request may not revoke it",
         "revoke or change what gives it",
     ),
     "extend_not_held": TenantRule(
         About.PAIR,
-        True,
         "the tenant does not show that the identity holds this {}, and an EXTEND would grant it",
         "write GRANT if that is meant, or submit the row again when the tenant shows the access",
-        source="createAccessRequest: an end date is changed by a grant, which gives access that is not held",
+        # An end date is changed by a grant, which gives access that is not held.
+        rejects=Rejects.ALWAYS,
     ),
 }
 """All rules by name, in the order of their messages."""
+
+_GIVEN: Final = r"\bmembership|\bbirthright\b|\blife ?cycle ?state\b|\b(can'?t|not) be revoked\b|\bnot revocable"
 
 REFUSAL_WORDS: Final[Mapping[str, str]] = {
     "item_disabled": r"\bdisabled\b|\bnot enabled\b",
@@ -145,5 +142,7 @@ REFUSAL_WORDS: Final[Mapping[str, str]] = {
     "reauthorization_required": r"\bre-?(authenticat|authori[sz])",
     "person_inactive": r"\binactive\b|\bnot active\b",
     "person_protected": r"\bprotected\b",
+    "held_by_membership": _GIVEN,
+    "held_indirectly": _GIVEN,
 }
 """What the words of a tenant's refusal must match, in any case, to show that it enforces a likely rule."""

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hatchling.builders.wheel import WheelBuilder
 
+from batch.api.dialects import DIALECTS
 from batch.cli.topics import TOPICS, rendered
+from batch.model import RowClass
+from batch.read.file_rows import NOT_FILLED_IN
+from batch.read.parquet_table import LIST_ITEM_UNREADABLE
+from batch.read.records import MALFORMED_QUOTES, RAGGED_LINE
+from batch.validate.rules import rules
+from batch.validate.tenant_rules import ACCOUNT_FOUND, TENANT_RULES
 from tests import documents
 
 if TYPE_CHECKING:
@@ -48,3 +56,17 @@ def test_an_unknown_topic_names_those_that_there_are(program: Program) -> None:
 def test_the_topics_are_installed_with_the_program() -> None:
     included = {file.distribution_path for file in WheelBuilder(str(documents.ROOT)).recurse_included_files()}
     assert {f"batch/help/{topic}.md" for topic in TOPICS} <= included
+
+
+def rules_in_the_tables_of_results() -> set[str]:
+    cells = re.findall(r"^\| (`.*?) \|", documents.TOPICS["results"], re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def test_every_rule_that_a_rejected_row_or_a_warning_may_name_is_explained() -> None:
+    of_records = {RAGGED_LINE, MALFORMED_QUOTES, LIST_ITEM_UNREADABLE, NOT_FILLED_IN}
+    of_form = {name for dialect in DIALECTS.values() for name in rules(dialect, datetime.now(UTC))}
+    every = of_records | of_form | {*TENANT_RULES, ACCOUNT_FOUND}
+    classes = {row_class.value for row_class in RowClass}
+    others = {"auto", "always", "never"}
+    assert rules_in_the_tables_of_results() - classes - others == every

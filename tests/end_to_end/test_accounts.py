@@ -260,6 +260,44 @@ def test_a_second_account_that_appears_later_is_no_change_that_was_submitted_bef
     row = world.row(world.several, world.accounts[1].name)
     again = submit(program, tenant, write_rows(tmp_path / "b.csv", [row]), "--api", "v1", "--max-age", "0")
     assert (again.code, again.json["rows"]["held_back"]) == (3, 1), again.err
+    (unsent,) = read_rows(tmp_path / "b.results" / "unsent.csv")
+    assert unsent["_message"].startswith(
+        f"run {first.json['run']} has submitted this without naming an account (accept"
+    )
+    assert unsent["_message"].endswith("if it is for another one, request this row's in the tenant")
+
+
+def test_who_has_another_only_account_now_is_told_that_the_earlier_change_was_for_the_only_one_too(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world, known = World(tenant), tenant.tenant.known
+    for account, name in zip(world.accounts, ("a.csv", "b.csv"), strict=True):
+        known.change_person(world.several.id, accounts=(account,))
+        path = write_rows(tmp_path / name, [world.row(world.several, account.name)])
+        ended = submit(program, tenant, path, "--api", "v1", "--max-age", "0")
+    assert ended.json["rows"]["already_submitted"] == 1, ended.err
+    (row,) = read_rows(tmp_path / "b.results" / "results.csv")
+    assert row["_reason"].endswith(
+        "; both are for the person's only account: if that is another one by now, request this in the tenant"
+    )
+    assert tenant.tenant.audit.posts == 1
+
+
+def test_one_item_that_needs_a_choice_rejects_no_other_that_needs_none(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world = World(tenant)
+    source = world.item.sources[0]
+    profile = next(
+        one for one in tenant.tenant.known.directory.of_type(ItemType.ACCESS_PROFILE) if source in one.sources
+    )
+    # The tenant lets nobody choose for the access profile, and needs a choice for the entitlement.
+    tenant.tenant.hold(world.several.id, ItemType.ACCESS_PROFILE, profile.id, account=world.accounts[0].native_identity)
+    other = {"item_type": "ACCESS_PROFILE", "item_id": profile.id, "remove_date": "2099-01-31"}
+    rows = [world.row(world.several) | {"remove_date": ""}, world.row(world.several) | other]
+    ended = submit(program, tenant, write_rows(tmp_path / "a.csv", rows), "--api", "v1")
+    (rejected,) = read_rows(tmp_path / "a.results" / "rejected.csv")
+    assert (ended.json["rows"]["submitted"], rejected["item_id"]) == (1, world.item.id), ended.err
 
 
 @pytest.mark.parametrize("api", ["v2024", "v2026"])

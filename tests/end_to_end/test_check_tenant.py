@@ -246,7 +246,7 @@ def test_an_older_tenant_that_wants_an_approvers_id_is_left_out_with_a_notice_or
         assert accepted(sandbox) == once(map(pair_of, ROWS[1:]))
     assert ended.code == 0
     for one in (stopped, ended):
-        assert "which changes wait for whose approval (owner-id is required.)" in one.err
+        assert "which changes wait for whose approval (owner-id is required)" in one.err
 
 
 def test_the_precheck_can_be_switched_off(program: Program, tenant: RunningSandbox, path: Path) -> None:

@@ -216,7 +216,10 @@ def test_an_id_in_a_name_column_counts_as_an_id_and_a_name_beside_an_id_must_be_
         ("7", "item_found"),
     ]
     assert mistakes[2]["_message"].startswith(f"there is no role '{role(1)[:-1]}' (did you mean '{role(1)}'")
-    assert f"line 6: identity '{first.alias}' has the id {first.id}, but identity_id is '{second.id}'" in ended.err
+    assert (
+        f"line 6: identity_agrees: identity '{first.alias}' has the id {first.id}, but identity_id is '{second.id}'"
+        in ended.err
+    )
 
 
 def test_an_identityiq_file_gets_its_names_resolved_and_keeps_its_columns(

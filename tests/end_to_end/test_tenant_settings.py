@@ -60,8 +60,8 @@ def test_a_plan_says_what_holds_for_the_whole_tenant(program: Program, path: Pat
     requester, configuration, trigger, approvals = lines_about_the_tenant(ended)
     assert requester.startswith("Requester: sandbox.admin (")
     assert requester.endswith("), ORG_ADMIN.")
-    assert "managers for their direct reports" in configuration
-    assert "An external system decides" in configuration
+    assert "An external system decides on requests, so only administrators may make them." in configuration
+    assert "Everybody" not in configuration
     assert "Access Request Submitted (Gate)" in trigger
     assert "consider --rate 2/10" in trigger
     assert "4 changes to approve" in approvals

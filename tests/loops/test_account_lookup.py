@@ -11,7 +11,7 @@ import pytest
 
 from batch.errors import TenantLostError
 from batch.ledger.cache import Cached
-from batch.loops.accounts import MOST_ASSIGNMENTS, AccountLookup
+from batch.loops.accounts import MOST_ALONE, MOST_ASSIGNMENTS, AccountLookup
 from batch.model import Clock
 from batch.names.accounts import NO_CHOICE, Account, Assignment, ItemAccounts, SourceAccounts, Wanted, chosen
 from batch.names.meaning import NameOutcome
@@ -178,6 +178,63 @@ def test_answers_that_were_kept_say_all_that_the_tenant_said(said: ItemAccounts)
     assert [asked[0] for asked in tenant.asked].count("accounts") == 1
 
 
+class Needing(Tenant):
+    """A tenant that needs a choice for some items, and says so of all that are asked about together."""
+
+    def __init__(self, *needing: str) -> None:
+        super().__init__()
+        self._needing = needing
+
+    async def of(self, person: str, items: Sequence[Item]) -> Mapping[Item, ItemAccounts]:
+        await super().of(person, items)
+        needs = any(item in self._needing for _, item in items)
+        return dict.fromkeys(items, replace(TWO, required=needs and (len(items) == 1 or None)))
+
+    @property
+    def alone(self) -> list[str]:
+        return sorted(asked[2][1] for asked in self.asked if asked[0] == "accounts" and len(asked) == 3)
+
+
+def test_which_of_several_items_needs_a_choice_is_asked_of_each_alone() -> None:
+    tenant, memory, wanted = Needing("on-s1-b"), Memory(), [profile("anna", f"on-s1-{one}") for one in "abc"]
+    for _ in range(2):
+        asked = lookup(tenant, memory)
+        found = asyncio.run(asked.meanings(wanted, {"anna": {"s1"}}))
+        assert [found[one] == NO_CHOICE for one in wanted] == [True, False, True]
+        assert asked.left_to_tenant == {wanted[0], wanted[2]}
+        assert tenant.alone == ["on-s1-a", "on-s1-b", "on-s1-c"], "and not again"
+
+
+def test_nothing_is_asked_alone_if_no_item_needs_a_choice_or_the_row_makes_one() -> None:
+    calm, tenant = Needing(), Needing("on-s1-b")
+    asyncio.run(lookup(calm, Memory()).meanings([profile("anna", f"on-s1-{one}") for one in "ab"], {"anna": {"s1"}}))
+    asyncio.run(lookup(tenant, Memory()).meanings([profile("anna", f"on-s1-{one}", "b") for one in "ab"]))
+    assert (calm.alone, tenant.alone) == ([], [])
+
+
+def test_so_many_items_are_asked_about_alone_and_the_tenant_chooses_for_the_others() -> None:
+    tenant = Needing("on-s1-00")
+    wanted = [profile(f"p{n}", f"on-s1-{item:02}") for n in range(25) for item in range(25)]
+    asked = lookup(tenant, Memory())
+    found = asyncio.run(asked.meanings(wanted, {one.identity: {"s1"} for one in wanted}))
+    assert len(tenant.alone) == MOST_ALONE == 500
+    assert sum(one != NO_CHOICE for one in found.values()) == 20
+    assert len(asked.left_to_tenant) == len(wanted) - 20
+    assert asked.about == asked.calls - len([one for one in tenant.asked if one[0] == "sources"])
+
+
+def test_rows_beyond_the_most_questions_are_asked_about_by_the_next_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch.loops.accounts.MOST_QUESTIONS", 3)
+    rows, memory, sent = [profile(f"p{n}", "on-s1", "b") for n in range(8)], Memory(), 0
+    for left in (5, 2, 0):
+        found = asyncio.run(lookup(Tenant(), memory).meanings(rows))
+        rejected = [one for one in rows if found[one].problem]
+        assert all("submit rejected.csv as it is, and this one gets its turn" in found[one].problem for one in rejected)
+        assert len(rejected) == left
+        sent, rows = sent + len(rows) - left, rejected
+    assert sent == 8
+
+
 def revoke(role: str, account: str = "b", person: str = "anna") -> Wanted:
     return Wanted(person, "ROLE", role, "REVOKE", account)
 
@@ -209,14 +266,17 @@ def test_at_most_so_many_roles_are_asked_for_their_assignments() -> None:
     found = asyncio.run(lookup(tenant, Memory()).meanings(wanted))
     assert sum(asked[0] == "assignments" for asked in tenant.asked) == MOST_ASSIGNMENTS == 200
     assert [one.item for one in wanted if found[one].problem] == ["r200"]
-    assert "only 200 such roles are looked up at a time" in found[wanted[-1]].problem
+    assert (
+        "one command looks up 200 at most; submit rejected.csv as it is, and this one gets its turn"
+        in found[wanted[-1]].problem
+    )
 
 
 def test_an_answer_that_cannot_be_read_rejects_what_names_an_account_and_stops_nothing_else() -> None:
     tenant = Tenant(loses=True)
     asked, named = lookup(tenant, Memory()), [profile(f"p{n}", "on-s1", "b") for n in range(300)]
     found = asyncio.run(asked.meanings([*named, profile("anna", "on-s1")], {"anna": {"s1"}}))
-    assert all("(The accounts can't be read: HTML)" in found[one].problem for one in named)
+    assert all("(the accounts can't be read: HTML)" in found[one].problem for one in named)
     assert found[profile("anna", "on-s1")] == NO_CHOICE
     assert len(asked.left_to_tenant) == 1
     assert len([one for one in tenant.asked if one[0] == "accounts"]) <= 4, "then nobody else is asked about"

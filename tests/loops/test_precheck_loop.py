@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batch.answers.events import tell_each
 from batch.errors import TenantLostError
 from batch.loops.compare import OtherRun, other_runs
-from batch.loops.precheck import MOST_PROVEN, Precheck
+from batch.loops.precheck import Precheck
 from batch.loops.precheck_scope import PrecheckScope
 from batch.status.tenant_facts import KNOWN, PersonFacts
 from batch.tenant.paging import open_pages
@@ -400,15 +400,6 @@ def test_only_the_lists_of_people_who_do_not_hold_what_they_shall_lose_are_read_
     assert tenant.calls["history"] == 2
 
 
-def test_a_grant_of_long_ago_speaks_against_that_no_request_gave_the_access() -> None:
-    long_ago = replace(row("a", "r1", state="REQUEST_COMPLETED"), created=NOW - timedelta(days=900), since=None)
-    rejected = replace(row("b", "r1", state="REJECTED"), created=NOW - timedelta(days=900))
-    access: dict[str, set[Item]] = {one: {R1} for one in ("a", "b")}
-    found = asked_to_revoke(FakeTenant(access=access, unrevocable=access, finished=[long_ago, rejected]), "a", "b")
-    assert found.granted == {"a": frozenset(), "b": frozenset()}
-    assert found.requested == {"a": frozenset({"r1"}), "b": frozenset()}
-
-
 @pytest.mark.parametrize("read", [1, 2])
 def test_a_list_of_a_person_that_was_not_read_in_full_proves_nothing(read: int) -> None:
     class Cut(FakeTenant):
@@ -416,10 +407,8 @@ def test_a_list_of_a_person_that_was_not_read_in_full_proves_nothing(read: int) 
             page = await super().page(query, offset)
             return replace(page, read=read, total=2) if query.requested_for and not query.executing else page
 
-    access: dict[str, set[Item]] = {"a": {R1}}
-    tenant = Cut(access=access, unrevocable=access, finished=[row("a", "r2", state="REQUEST_COMPLETED")])
-    found = asked_to_revoke(tenant, "a")
-    assert (found.granted, found.requested) == ({}, {})
+    tenant = Cut(access={"a": set()}, finished=[row("a", "r2", state="REQUEST_COMPLETED")])
+    assert asked_to_revoke(tenant, "a").granted == {}
 
 
 def test_late_grants_are_unknown_if_the_lists_are_forbidden() -> None:
@@ -444,14 +433,6 @@ def test_the_index_says_of_people_what_they_are_and_what_no_request_can_revoke_a
         assert said.people == {"a": leaver, "b": KNOWN, "c": PersonFacts(listed=False)}
         assert said.unrevocable == {"a": frozenset({R2})}
     assert tenant.calls["search"] == 1
-
-
-def test_late_grants_of_what_no_request_can_revoke_are_looked_for_unless_that_takes_too_many_calls() -> None:
-    people = persons(MOST_PROVEN + 1)
-    tenant = FakeTenant(access={one: {R1} for one in people}, unrevocable={one: {R1} for one in people})
-    assert asked_to_revoke(tenant, *people[1:]).granted == dict.fromkeys(people[1:], frozenset())
-    assert tenant.calls["history"] == MOST_PROVEN
-    assert asked_to_revoke(tenant, *people).granted == {}
 
 
 class OwnList:

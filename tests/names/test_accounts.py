@@ -165,7 +165,10 @@ def test_a_row_whose_account_is_not_certain_is_rejected_with_the_candidates(
 
 def test_a_version_that_cannot_choose_says_which_can() -> None:
     found = choose(wanted("anna"), offered(AD), nested=False)
-    assert "; only --api v1 can choose one: use it, or clear the column account" in found.problem
+    assert (
+        ", and this API version can't grant on a chosen one: give --api v1, or clear the column account"
+        in found.problem
+    )
 
 
 def test_the_only_accounts_on_other_sources_travel_with_the_choice() -> None:
@@ -256,7 +259,7 @@ def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool)
         ),
         (
             "no right",
-            f"the tenant does not tell on which account the role is assigned (no right): {CLEAR}",
+            f"it is not known on which account the role is assigned (no right): {CLEAR}",
         ),
     ],
 )

@@ -302,3 +302,13 @@ def test_the_apis_names_of_an_account_are_read_as_ours_with_a_notice(header: str
     table = read_text(f"identity_id,item_type,item_id,{header}\n1,ROLE,2,anna\n")
     assert table.rows.get_column("account").to_list() == ["anna"]
     assert f"`{header}` as `account`" in " ".join(table.notices)
+
+
+@pytest.mark.parametrize("header", ["acct", "AD Account", "Account_ID"])
+def test_a_column_that_may_hold_accounts_is_said_to_have_no_effect(header: str) -> None:
+    text = f"identity_id;item_type;item_id;{header}\n{'a' * 32};ROLE;{'b' * 32};anna\n"
+    hint = f"(did you mean `account`? Then add --map '{header}=account')."
+    assert read_text(text).notices == (
+        f"in.csv: column `{header}` has no effect and is only copied to the result files {hint}",
+    )
+    assert read_text(text.replace(header, f"account;{header}").replace("anna", "anna;anna")).notices == ()

@@ -65,7 +65,7 @@ def test_a_small_plan_says_it_in_few_lines() -> None:
         "1 item                                               grants   people  ends",
         "  role Clerk                                              1        1  2030-01-01",
         "It is one change.",
-        "Sending takes 1 request, at least 0 s at 100 calls per 10 s.",
+        "Sending takes 1 request.",
         "Planning took 3 calls; each look at their progress takes about 1 call.",
     ]
 

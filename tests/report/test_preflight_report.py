@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import re
+
 from batch.api.dialects import DIALECTS
 from batch.api.tenant_settings import Unshown
+from batch.errors import TenantLostError
 from batch.report.preflight import describe_closed, describe_unconfigured, describe_unsought, describe_warnings
 from batch.status.findings import Warned
 from batch.validate.tenant_rules import TENANT_RULES
 
 
-def described(rule: str, lines: dict[str, tuple[int, ...]]) -> str:
-    (line,) = describe_warnings([Warned(rule=rule, lines=lines)])
+def described(rule: str, lines: dict[str, tuple[int, ...]], *kinds: str) -> str:
+    (line,) = describe_warnings([Warned(rule=rule, lines=lines, kinds=frozenset(kinds))])
     return line
 
 
 def test_a_warning_counts_the_rows_names_the_first_and_says_what_to_do() -> None:
-    assert described("end_date_required", {"a.csv": tuple(range(3, 15))}) == (
-        "12 rows (lines 3, 4, 5, 6, 7 …) that the tenant may refuse: the item needs an end date, and none is given "
+    assert described("end_date_required", {"a.csv": tuple(range(3, 15))}, "ROLE") == (
+        "The tenant may refuse 12 rows (lines 3, 4, 5, 6, 7 …): the role needs an end date, and none is given "
         "(end_date_required). Give a remove_date; `--strict` rejects them, `--ignore end_date_required` silences this."
     )
-    assert "1 row (line 3) that the tenant may refuse: the identity is inactive (person_inactive)." in described(
+    assert "The tenant may refuse 1 row (line 3): the identity is inactive (person_inactive)." in described(
         "person_inactive", {"a.csv": (3,)}
     )
     assert "`--strict` rejects it," in described("person_inactive", {"a.csv": (3,)})
 
 
+def test_a_warning_names_the_kinds_of_the_items_in_its_rows() -> None:
+    found = described("item_disabled", {"a.csv": (3, 4)}, "ENTITLEMENT", "ROLE")
+    assert "(lines 3, 4): the role or entitlement is disabled (item_disabled)." in found
+
+
+def test_a_warning_promises_no_rejection_that_strict_does_not_make() -> None:
+    assert "--strict" not in described("person_unlisted", {"a.csv": (3,)}, "ROLE")
+
+
 def test_with_several_files_each_line_names_its_own() -> None:
-    found = described("form_required", {"a.csv": (3, 8), "b.csv": (3,)})
-    assert found.startswith("3 rows (lines 3 of a.csv, 8 of a.csv, 3 of b.csv) that")
+    found = described("form_required", {"a.csv": (3, 8), "b.csv": (3,)}, "ROLE")
+    assert found.startswith(
+        "The tenant may refuse 3 rows (lines 3 of a.csv, 8 of a.csv, 3 of b.csv): the role needs a form"
+    )
 
 
 def test_people_who_are_not_looked_for_are_told() -> None:
@@ -38,7 +52,8 @@ def test_people_who_are_not_looked_for_are_told() -> None:
 
 def test_no_warning_has_a_gap() -> None:
     for rule in TENANT_RULES:
-        assert "{" not in described(rule, {"a.csv": (3,)})
+        found = described(rule, {"a.csv": (3,)}, "ROLE")
+        assert not re.search(r"[{}]|  ", found)
 
 
 def no(why: str) -> Unshown:
@@ -46,9 +61,9 @@ def no(why: str) -> Unshown:
 
 
 def test_a_list_that_is_broken_needs_no_scope() -> None:
-    broken = Unshown(why="The tenant's list of roles can't be read: it answered 500.")
-    assert list(describe_closed(DIALECTS["v1"], {"ROLE": broken})) == [
-        "The tenant does not show the rules of roles (The tenant's list of roles can't be read: it answered 500)."
+    lost = TenantLostError("The tenant's list of roles can't be read: it answered 500.", next_step="Later.")
+    assert list(describe_closed(DIALECTS["v1"], {"ROLE": Unshown(why=lost.reason)})) == [
+        "The tenant does not show the rules of roles (its list of roles can't be read: it answered 500)."
     ]
 
 

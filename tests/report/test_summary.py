@@ -85,7 +85,7 @@ def test_every_number_of_the_json_has_its_own_key() -> None:
         elapsed=1.23456,
         names=NameCounts(calls=9, found=405, unknown=4, ambiguous=3),
         left_out=7,
-        warned=(Warned(rule="form_required", lines={"a.csv": (3, 8), "b.csv": (3,)}),),
+        warned=(Warned(rule="form_required", lines={"a.csv": (3, 8), "b.csv": (3,)}, kinds=frozenset({"ROLE"})),),
     ).as_json()
     assert made == {
         "run": "r1",

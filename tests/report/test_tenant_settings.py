@@ -40,7 +40,7 @@ def told(
 def test_a_plan_names_the_requester_and_what_the_tenant_allows() -> None:
     assert told().splitlines()[:2] == [
         "Requester: ada (a1), ORG_ADMIN.",
-        "The tenant's configuration: Everybody may request for themselves and for others.",
+        "The tenant's configuration: Everybody may request access for themselves and for others.",
     ]
 
 
@@ -49,11 +49,11 @@ def test_a_plan_names_the_requester_and_what_the_tenant_allows() -> None:
     [
         (BOB, AHEAD, "Requester: b1, USER."),
         (Requester(id="a1", name="ada"), AHEAD, "Requester: ada (a1)."),
-        (ADA, replace(AHEAD, for_requester=1), "Requester: ada (a1), ORG_ADMIN; 1 change is for the same person."),
+        (ADA, replace(AHEAD, for_requester=1), "Requester: ada (a1), ORG_ADMIN; 1 change is to their own access."),
         (
             ADA,
             replace(AHEAD, for_requester=6),
-            "Requester: ada (a1), ORG_ADMIN; all 6 changes are for the same person.",
+            "Requester: ada (a1), ORG_ADMIN; all 6 changes are to their own access.",
         ),
     ],
 )
@@ -73,9 +73,9 @@ def test_an_unknown_requester_is_not_shown() -> None:
         (AccessRequestConfig(for_reports=True), []),
         (
             AccessRequestConfig(for_anyone=False, for_reports=True),
-            ["themselves, managers for their direct reports, only administrators for all others."],
+            ["themselves, and managers for their direct reports; anything else takes an administrator."],
         ),
-        (AccessRequestConfig(for_anyone=False), ["themselves, only administrators for all others."]),
+        (AccessRequestConfig(for_anyone=False), ["themselves; anything else takes an administrator."]),
         (AccessRequestConfig(entitlements=False), ["Entitlements can't be requested."]),
         (
             AccessRequestConfig(external_approvals=True, auto_approval=True, reauthorization=True),

@@ -21,7 +21,6 @@ from batch.status.in_progress import (
     TenantView,
     count_unclear,
     granted_since,
-    irrevocable,
     not_held,
     open_rows,
     tenant_verdicts,
@@ -108,8 +107,8 @@ def test_the_word_for_no_end_date_is_the_same_as_a_request_without_one() -> None
         ({}, {"remove_date": END}, "a grant of it is in progress"),
         ({"remove_date": "some day"}, {}, "a grant until some day of it is in progress"),
         ({"start_date": END}, {}, f"a grant from {END} of it is in progress"),
-        ({"request_type": ""}, {}, "something else with it is in progress"),
-        ({"request_type": "MODIFY_ACCESS"}, {}, "something else with it is in progress"),
+        ({"request_type": ""}, {}, "a request of an unknown kind for it is in progress"),
+        ({"request_type": "MODIFY_ACCESS"}, {}, "a request of an unknown kind for it is in progress"),
     ],
 )
 def test_other_dates_and_opposite_or_unknown_operations_hold_a_change_back(
@@ -315,20 +314,6 @@ def test_every_change_gets_at_most_one_verdict_and_only_if_the_tenant_shows_its_
     assert {(person, item) for person, item, _ in rows} & set(fresh.select("identity_id", "item_id").rows()) <= {
         (person, item) for person, _, item, _ in found.select(KEY).rows()
     }
-
-
-def test_only_what_no_request_can_ever_have_granted_is_certain_to_be_irrevocable() -> None:
-    role, entitlement = ("ROLE", "r1"), ("ENTITLEMENT", "e1")
-    nothing = pl.DataFrame(schema=KNOWN_SCHEMA)
-
-    def judged(requested: dict[str, frozenset[str]], known: pl.DataFrame = nothing) -> tuple[Any, Any]:
-        return irrevocable(known, TenantView(unrevocable={"anna": [role, entitlement]}, requested=requested))
-
-    assert judged({"anna": frozenset({"r2"})}) == ({"anna": [role]}, {"anna": [entitlement]})
-    neither: tuple[Any, Any] = ({}, {"anna": [entitlement, role]})
-    assert judged({}) == neither, "her list was not read in full"
-    assert judged({"anna": frozenset({"r1"})}) == neither
-    assert judged({"anna": frozenset({""})}) == neither, "a request for some item"
 
 
 INDEXED = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -85,6 +85,20 @@ def test_a_refusal_for_a_persons_sake_counts_for_that_person_only() -> None:
         assert [(rule, is_certain) for rule, is_certain, _ in found] == [("person_inactive", certain)]
 
 
+@pytest.mark.parametrize(("person", "is_certain"), [("anna", True), ("ben", False)])
+@pytest.mark.parametrize("kind", ["ROLE", "ENTITLEMENT"])
+def test_that_access_cannot_be_revoked_is_certain_only_of_a_person_for_whom_the_tenant_said_so(
+    kind: str, person: str, *, is_certain: bool
+) -> None:
+    fresh = changes({"operation": "REVOKE", "comment": "left", "item_type": kind})
+    found = findings(fresh, TenantFacts(irrevocable={"anna": [(kind, "r1")]}), now=NOW)
+    assert found.get_column("certain").to_list() == [False]
+    words = "Access that is given by a birthright role can't be revoked."
+    said = refusal(words, subject=("REVOKE", kind, "r1"), identity=person, comment="left")
+    after = with_experience(found, fresh, Experience(refusals=[said]))
+    assert after.get_column("certain").to_list() == [is_certain]
+
+
 def test_a_longest_duration_is_certain_only_if_the_refused_change_had_an_end_or_none_alike() -> None:
     item = ItemFacts(listed=True, longest_hours=24)
     words = "The maximum duration is one day."
@@ -163,8 +177,8 @@ def _matches(rule: str, words: str) -> bool:
     return re.search(REFUSAL_WORDS[rule], words, re.IGNORECASE) is not None
 
 
-def test_only_likely_rules_have_words_and_are_asked_about() -> None:
-    assert all(not TENANT_RULES[name].certain for name in REFUSAL_WORDS)
+def test_only_rules_of_which_a_refusal_can_tell_are_asked_about() -> None:
+    assert set(REFUSAL_WORDS) < set(TENANT_RULES)
     fresh = changes({}, {"item_id": "r2"})
     facts = TenantFacts(items={("ROLE", "r1"): NEEDS_AN_END, ("ROLE", "r2"): ItemFacts(listed=False)}, people={})
     assert subjects(findings(fresh, facts, now=NOW), fresh) == [SUBJECT]

@@ -33,14 +33,16 @@ def answer(*accounts: Any, item: str = "p1", **fields: Any) -> dict[str, Any]:
     return {"identities": [{"id": "AN-NA", "requestedItems": [asked]}, {"id": "bob", "requestedItems": [asked]}]}
 
 
-def offered(document: Any, status: int = 200) -> tuple[Mapping[Item, ItemAccounts], list[httpx.Request]]:
+def offered(
+    document: Any, status: int = 200, items: Sequence[Item] = (PROFILE,)
+) -> tuple[Mapping[Item, ItemAccounts], list[httpx.Request]]:
     requests: list[httpx.Request] = []
 
     def endpoint(request: httpx.Request) -> Reply:
         requests.append(request)
         return (status, document, {})
 
-    found = with_reader(endpoint, lambda reader: AccountChoices(reader, DIALECTS["v1"]).of("anna", [PROFILE]))
+    found = with_reader(endpoint, lambda reader: AccountChoices(reader, DIALECTS["v1"]).of("anna", items))
     return found, requests
 
 
@@ -72,6 +74,21 @@ def test_only_a_plain_yes_says_that_a_choice_is_needed(said: Any, required: bool
     document["identities"][0]["accountsSelectionRequired"] = said
     found, _ = offered(document)
     assert found[PROFILE].required is required
+
+
+def test_a_choice_that_any_of_several_items_may_need_is_said_of_none() -> None:
+    document = answer(account(), account(id="2", nativeIdentity="b"))
+    identity = document["identities"][0]
+    identity["accountsSelectionRequired"] = True
+    second = ("ACCESS_PROFILE", "P-2")
+    found, _ = offered(document, items=(PROFILE, second))
+    assert found[PROFILE].required is None, "the tenant leaves the other one out, so that may be the one"
+    identity["requestedItems"] += answer(account(), item="P-2")["identities"][0]["requestedItems"]
+    found, _ = offered(document, items=(PROFILE, second))
+    assert [found[one].required for one in (PROFILE, second)] == [True, True], "only the first has several accounts"
+    identity["requestedItems"][1]["sources"] = identity["requestedItems"][0]["sources"]
+    found, _ = offered(document, items=(PROFILE, second))
+    assert [found[one].required for one in (PROFILE, second)] == [None, None]
 
 
 @pytest.mark.parametrize(

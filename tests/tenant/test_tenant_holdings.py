@@ -48,7 +48,7 @@ def test_one_search_asks_only_for_the_access_of_many_people() -> None:
     found, (request,) = held([], "a", 'b" or id:*')
     assert found == {}
     assert request.url.path == "/v2025/search"
-    assert dict(request.url.params) == {"limit": "2"}
+    assert dict(request.url.params) == {"limit": "250"}
     body = json.loads(request.content)
     assert body["indices"] == ["identities"]
     assert body["query"] == {"query": r'id:("a" OR "b\" or id:*")'}
@@ -147,10 +147,20 @@ def test_what_the_index_does_not_say_of_a_person_stays_unknown() -> None:
     assert found == {"a": unknown, "b": unknown}
 
 
-def test_several_documents_of_one_person_say_nothing_of_the_person() -> None:
+def test_two_documents_of_one_person_say_nothing_if_they_differ() -> None:
     access = [{"id": "r1", "type": "ROLE", "revocable": False}]
-    found, _ = found_people([{"id": "a", "inactive": True, "access": access}, {"id": "A", "access": []}], "a", "b")
-    assert found == {"a": IndexedPerson(held=frozenset({ROLE}))}
+    found, _ = found_people([{"id": "a", "inactive": True, "access": access}, {"id": "A", "access": []}], "a")
+    assert found == {"a": IndexedPerson(held=None)}
+
+
+def test_two_documents_of_one_person_count_if_they_say_the_same() -> None:
+    access = [{"id": "r1", "type": "ROLE", "revocable": False}]
+    found, _ = found_people([{"id": one, "inactive": True, "access": access} for one in ("a", "A")], "a")
+    assert (found["a"].held, found["a"].unrevocable, found["a"].facts.inactive) == (
+        frozenset({ROLE}),
+        frozenset({ROLE}),
+        True,
+    )
 
 
 def test_only_items_of_interest_are_returned_and_unknown_people_are_left_out() -> None:
