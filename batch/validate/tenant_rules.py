@@ -1,11 +1,11 @@
 """The named rules by which the tenant judges a change, each with the sentence for a row that breaks it.
 
 A rule looks at what the tenant says of the item, of the person, or of the two together; status.findings has its
-condition, and the command line knows only the names. That a row breaks one is hardly ever certain before this tenant has
-refused the like (see status.refused_before). The flags of an item, such as `requestable`, are documented without their effect on a
-request, and take 20 minutes to apply. Lists leave out what the token's user may not see, and what is new. That access
-given by a role's membership or a lifecycle state can't be revoked by a request is documented for createAccessRequest,
-but not that the search index's `revocable` says how somebody got it.
+condition, and the command line knows only the names. That a row which breaks one comes to nothing is hardly ever
+certain before this tenant has refused the like (see status.refused_before). The flags of an item, such as
+`requestable`, are documented without their effect on a request, and take 20 minutes to apply. Lists leave out what the
+token's user may not see, and what is new. That access given by a role's membership or a lifecycle state can't be
+revoked by a request is documented for createAccessRequest, but not that the search index's `revocable` tells of it.
 """
 
 from __future__ import annotations
