@@ -37,6 +37,7 @@ class Call:
 
 
 READING: Final = ("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input")
+READING_ONLY: Final = tuple(name for name in READING if name != "save_map")
 LEDGER: Final = ("ledger", "ledger_insecure", "profile", "sandbox")
 CLIENT: Final = ("base_url", "client_id")
 TENANT: Final = (

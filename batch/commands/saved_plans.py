@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import shlex
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from batch.plan.saved import (
     SavedPlan,
     describe_saved,
     from_bytes,
+    row_hashes,
 )
 from batch.settings import APPLICATION
 from batch.tenant.address import tenant_names
@@ -78,10 +77,7 @@ def saved_plan(
             "There is nothing to send, so no plan was saved.", next_step="Nothing is left to do with this input."
         )
     fresh = classified.changes.filter("fresh")
-    hashes = [
-        hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
-        for row in classified.table.originals.drop("_file", "_line").iter_rows()
-    ]
+    hashes = row_hashes(classified.table.originals)
     shown = view.planned.select(*KEY, *_SHOWN).unique(KEY, keep="first")
     changes = plan.changes.with_columns(
         fresh.get_column(EXTENDS),

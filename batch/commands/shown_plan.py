@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from batch.api.dialects import dialect_named
+from batch.commands.loading import load
 from batch.commands.plan_signatures import approve, describe_signatures
 from batch.commands.plan_table import require_sound
 from batch.commands.saved_plans import write
@@ -19,7 +20,8 @@ from batch.commands.session import SANDBOX
 from batch.commands.sources import read_saved
 from batch.errors import PlanRefusedError
 from batch.model import RowClass
-from batch.plan.saved import describe_saved
+from batch.plan.saved import compare_rows, describe_saved
+from batch.read import read_loaded
 from batch.report.plan_count import view_again
 from batch.report.plan_rows import PLAN_ROWS, operation_said
 from batch.report.plan_screen import describe_plan
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
-    from batch.plan.saved import SavedPlan
+    from batch.plan.saved import RowsCompared, SavedPlan
     from batch.report.plan_view import PlanView
     from batch.settings import Settings
 
@@ -42,11 +44,15 @@ class ShownPlan:
         plan: The plan.
         view: What is shown of it; its numbers are counted anew.
         signatures: A line for each.
+        compared: An input beside the rows of the plan; None without one.
+        title: That input.
     """
 
     plan: SavedPlan
     view: PlanView
     signatures: tuple[str, ...]
+    compared: RowsCompared | None = None
+    title: str = ""
 
     def describe(self, *, detail: bool = False) -> Iterator[str]:
         """The plan as lines for people, as `plan` shows it."""
@@ -56,6 +62,8 @@ class ShownPlan:
         yield from describe_plan(self.view, detail=detail)
         yield f"Digest of the plan: {self.plan.digest}"
         yield from self.signatures or ("Nobody has signed it.",)
+        if self.compared:
+            yield from self.compared.describe(self.title)
 
     def as_json(self, *, detail: bool = False) -> dict[str, Any]:
         """The plan as scripts read it: as under `plan` in the JSON of `plan`, and what makes it a saved one."""
@@ -70,12 +78,20 @@ class ShownPlan:
             "version": about.version,
             "input_digest": about.input_digest,
             "signatures": [*self.signatures],
+            "input": self.compared and {**asdict(self.compared), "is_same": self.compared.is_same},
             **self.view.as_json(detail=detail),
         }
 
 
-def shown_plan(name: str, settings: Settings, runtime: Runtime) -> ShownPlan:
+def shown_plan(name: str, settings: Settings, runtime: Runtime, screen: Screen, *, of_input: str = "") -> ShownPlan:
     """A saved plan from its file.
+
+    Args:
+        name: The file.
+        settings: Whose key is whose, and how an input is read.
+        runtime: The clock.
+        screen: For messages about the input.
+        of_input: An input to be compared with the plan's rows; empty for none.
 
     Raises:
         InputFileError: It is none, or can't be read.
@@ -91,7 +107,12 @@ def shown_plan(name: str, settings: Settings, runtime: Runtime) -> ShownPlan:
             f"{name} can't be shown: it was not saved by access-batch {plan.circumstances.version}.",
             next_step="Nothing was sent. Plan the input again: access-batch plan INPUT --save FILE",
         ) from None
-    return ShownPlan(plan=plan, view=view, signatures=(*describe_signatures(plan, settings, runtime.now()),))
+    compared = None
+    if of_input:
+        table = read_loaded(load([of_input], settings, screen, stdin=None))
+        compared = compare_rows(plan, table.originals)
+    signatures = (*describe_signatures(plan, settings, runtime.now()),)
+    return ShownPlan(plan=plan, view=view, signatures=signatures, compared=compared, title=of_input)
 
 
 def _view(plan: SavedPlan) -> PlanView:
@@ -116,7 +137,7 @@ def approved(name: str, settings: Settings, screen: Screen, runtime: Runtime) ->
     Raises:
         AccessBatchError: See `shown_plan` and `approve`; the file stays as it was.
     """
-    found = shown_plan(name, settings, runtime)
+    found = shown_plan(name, settings, runtime, screen)
     screen.say(*found.describe())
     signed, who, given = approve(found.plan, name, settings, screen, reread=lambda: read_saved(name), now=runtime.now())
     # A link stays one.

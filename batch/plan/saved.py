@@ -42,6 +42,9 @@ SAVED_COLUMNS: Final = {
 """Columns of a saved change: validate's CHANGE_COLUMNS and EXTENDS; the request, from 0; file and line of its row, and
 a hash of the row as it was written; names of person, item and owner, empty if unknown; the cell that `--by` counts."""
 
+_LISTED: Final = 20
+"""Lines that a sentence names."""
+
 _END: Final = b"sha256 "
 DATE: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How the file writes moments, in UTC."""
@@ -148,6 +151,73 @@ class SavedPlan:
         yield MAGIC
         yield _line(asdict(self.circumstances) | {"changes": self.changes.height})
         yield from map(_line, self.changes.select(list(SAVED_COLUMNS)).iter_rows())
+
+
+def row_hashes(originals: pl.DataFrame) -> list[str]:
+    """The hash of each row of an input, over its cells as they are written."""
+    return [
+        hashlib.sha256(json.dumps(row, ensure_ascii=False).encode()).hexdigest()
+        for row in originals.drop("_file", "_line").iter_rows()
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowsCompared:
+    """The rows of an input beside those that a plan was made of.
+
+    Attributes:
+        planned: How many rows of the plan there are.
+        changed: The lines, with their file, of those that are not in the input as they were.
+        moved: How many are there in other lines.
+        others: How many rows of the input the plan does not send.
+        skipped: How many rows the input had that the plan does not send: it has no hashes of them.
+    """
+
+    planned: int
+    changed: Sequence[tuple[str, int]]
+    moved: int
+    others: int
+    skipped: int
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the input has all rows of the plan, and no more others than when it was planned."""
+        return not self.changed and self.others <= self.skipped
+
+    def describe(self, name: str) -> Iterator[str]:
+        """The result for people."""
+        if self.is_same:
+            yield f"{name} has all {count(self.planned, 'row')} of the plan, as they were planned."
+        else:
+            yield f"{name} is not the input that was planned:"
+        several = len({file for file, _ in self.changed}) > 1
+        for file, line in self.changed[:_LISTED]:
+            yield f"  line {line}{f' of {file}' if several else ''} is not there as it was planned"
+        if len(self.changed) > _LISTED:
+            yield f"  … and {len(self.changed) - _LISTED:,} more lines"
+        if self.others > self.skipped:
+            yield f"  {count(self.others - self.skipped, 'row')} more than when it was planned, or changed since"
+        if self.moved:
+            yield f"  {count(self.moved, 'row')} of the plan in another line than before"
+        if self.skipped:
+            yield f"  {count(self.skipped, 'row')} that the plan does not send: of these it has no hashes"
+
+
+def compare_rows(plan: SavedPlan, originals: pl.DataFrame) -> RowsCompared:
+    """Compare an input's rows, as they are written, with those that a plan was made of."""
+    hashes = row_hashes(originals)
+    there, places = {*hashes}, {*zip(originals.get_column("_line").to_list(), hashes, strict=True)}
+    planned = {(file, line): hash_ for file, line, hash_ in plan.changes.select("file", "line", "row_hash").rows()}
+    wanted = {*planned.values()}
+    skipped = {(file, line) for file, line, *_ in plan.circumstances.skipped}
+    return RowsCompared(
+        planned=len(planned),
+        changed=sorted(place for place, hash_ in planned.items() if hash_ not in there),
+        # A file may be called otherwise here.
+        moved=sum(hash_ in there and (line, hash_) not in places for (_, line), hash_ in planned.items()),
+        others=sum(hash_ not in wanted for hash_ in hashes),
+        skipped=len(skipped - planned.keys()),
+    )
 
 
 def is_saved_plan(data: bytes) -> bool:

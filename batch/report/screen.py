@@ -179,8 +179,9 @@ def question(tally: Tally, tenant: str, rate: Rate, share: float | None = None) 
     """
     requests = count_states(tally.requests)["unsent"]
     parts = [count(number, name) for number, name in ((tally.revokes, "revoke"), (tally.grants, "grant")) if number]
-    if share is not None:
-        parts[0] += f" (of up to {share:.0f} % of an item's holders)"
+    if tally.revokes:
+        of = "share of the holders unknown" if share is None else f"of up to {share:.0f} % of an item's holders"
+        parts[0] += f" ({of})"
     least = max(0, requests - 1) * rate.seconds / rate.requests
     takes = f" It takes at least {duration(least)} at {rate.requests} requests per {rate.seconds:g} s." if least else ""
     return f"Submit {' and '.join(parts)} in {count(requests, 'request')} to {tenant}?{takes}"

@@ -162,6 +162,26 @@ def test_a_plan_and_an_input_are_not_mixed(program: Program, tenant: RunningSand
     assert (ended.code, accepted(tenant)) == (2, {})
 
 
+def test_show_says_whether_a_file_is_the_input_that_was_planned_and_which_lines_differ(
+    program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path
+) -> None:
+    save(program, tenant, path, saved)
+    same = program("show", saved, "--input", path)
+    assert (same.code, same.out.splitlines()[-1]) == (0, f"{path} has all 12 rows of the plan, as they were planned.")
+    edited = [dict(row) for row in ROWS]
+    edited[2]["comment"] = "somebody else wrote this"
+    other = write_rows(tmp_path / "other.csv", [*edited[3:], *edited[:3], grant(99, 1)])
+    shown = program("show", saved, "--input", other)
+    assert shown.code == 3
+    assert f"{other} is not the input that was planned:" in shown.out
+    assert "  line 4 is not there as it was planned" in shown.out
+    assert "  2 rows more than when it was planned, or changed since" in shown.out
+    assert "  11 rows of the plan in another line than before" in shown.out
+    compared = program("show", saved, "--input", other, "--json").json["input"]
+    assert (compared["is_same"], [line for _, line in compared["changed"]], compared["moved"]) == (False, [4], 11)
+    assert program("show", saved, "--json").json["input"] is None
+
+
 def test_a_file_with_an_approved_plan_is_not_overwritten(
     program: Program, tenant: RunningSandbox, path: Path, saved: Path
 ) -> None:

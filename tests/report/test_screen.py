@@ -182,12 +182,18 @@ def tally(unsent: int, grants: int, revokes: int) -> Tally:
         (
             tally(2, 3000, 1),
             RATE,
-            "Submit 1 revoke and 3,000 grants in 2 requests to acme? It takes at least 1 s at 100 requests per 10 s.",
+            (
+                "Submit 1 revoke (share of the holders unknown) and 3,000 grants in 2 requests to acme? "
+                "It takes at least 1 s at 100 requests per 10 s."
+            ),
         ),
         (
             tally(1001, 0, 5000),
             Rate(requests=50, seconds=2.5),
-            "Submit 5,000 revokes in 1,001 requests to acme? It takes at least 50 s at 50 requests per 2.5 s.",
+            (
+                "Submit 5,000 revokes (share of the holders unknown) in 1,001 requests to acme? "
+                "It takes at least 50 s at 50 requests per 2.5 s."
+            ),
         ),
     ],
 )
