@@ -152,7 +152,7 @@ class AccountLookup:
         every = list(dict.fromkeys(wanted))
         found = dict.fromkeys(every, NO_CHOICE)
         if not self._has_choices:
-            return found | {one: _unknown(f"account: {why_no_choice(one)}") for one in every if one.account}
+            return found | {one: _unknown(why_no_choice(one)) for one in every if one.account}
         concerned = [one for one in every if one.account] + await self._unnamed(every, crowded)
         offered = await self._offered(concerned)
         offered |= await self._alone_each(concerned, offered)

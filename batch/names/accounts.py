@@ -200,7 +200,9 @@ def why_no_choice(wanted: Wanted) -> str:
     """That the API version has no field for the account of such a change, and which has one."""
     is_grant = wanted.operation == Operation.GRANT
     versions = "--api v1" if is_grant else "--api v1, or one from v2024 on"
-    return f"this API version can't {'grant' if is_grant else 'revoke'} on a chosen one: give {versions}, or {CLEAR}"
+    return (
+        f"this API version can't {'grant' if is_grant else 'revoke'} on a chosen account: give {versions}, or {CLEAR}"
+    )
 
 
 def choose(

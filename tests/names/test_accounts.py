@@ -166,7 +166,7 @@ def test_a_row_whose_account_is_not_certain_is_rejected_with_the_candidates(
 def test_a_version_that_cannot_choose_says_which_can() -> None:
     found = choose(wanted("anna"), offered(AD), nested=False)
     assert (
-        ", and this API version can't grant on a chosen one: give --api v1, or clear the column account"
+        ", and this API version can't grant on a chosen account: give --api v1, or clear the column account"
         in found.problem
     )
 
