@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Final
+from unicodedata import normalize
 
 from batch.text import key_of
 
@@ -33,8 +34,8 @@ _BLANKS: Final = re.compile(r",\s+")
 
 
 def native_word(text: str) -> str:
-    """A native identity as it is compared: directories heed neither case nor blanks after commas."""
-    return _BLANKS.sub(",", text.strip()).casefold()
+    """A native identity as it is compared: in directories, case and blanks after commas make no difference."""
+    return _BLANKS.sub(",", normalize("NFC", text).strip()).casefold()
 
 
 def uuid_word(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.account_key import is_account, row_key
+from batch.api.account_key import is_account, row_key, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +22,9 @@ NATIVE_IDENTITY: Final = "nativeIdentity"
 
 ASSIGNMENT_ID: Final = "assignmentId"
 """Field of a revoke's item: which of several assignments of a role is revoked."""
+
+_ON: Final = "on"
+"""Member of a selection that no body has."""
 
 _UUID: Final = "accountUuid"
 _ACCOUNT_ID: Final = "accountId"
@@ -41,9 +44,9 @@ def revoke_selection(native: str) -> str:
     return _text({NATIVE_IDENTITY: native})
 
 
-def assignment_selection(assignment: str) -> str:
-    """The field of a revoke's role that names its assignment."""
-    return _text({ASSIGNMENT_ID: assignment})
+def assignment_selection(assignment: str, native: str = "") -> str:
+    """The field of a revoke's role that names its assignment, and for us alone the account that this is on."""
+    return _text({ASSIGNMENT_ID: assignment} | ({_ON: native} if native else {}))
 
 
 def selected_fields(selection: str) -> dict[str, Any]:
@@ -70,8 +73,9 @@ def is_selection(text: str, *, grants: bool) -> bool:
             texts = [part for account in accounts for part in account]
             written = grant_selection(accounts)
         else:
-            ((name, value),) = fields.items()
-            texts, written = [value], _text({name: value}) if name in {NATIVE_IDENTITY, ASSIGNMENT_ID} else ""
+            name = ASSIGNMENT_ID if ASSIGNMENT_ID in fields else NATIVE_IDENTITY
+            texts = [fields[name], fields.get(_ON, "")]
+            written = revoke_selection(fields[name]) if name == NATIVE_IDENTITY else assignment_selection(*texts)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return False
     return text == written and bool(texts) and all(isinstance(one, str) and one for one in texts if one != "")
@@ -82,7 +86,17 @@ def chosen_account(selection: str) -> tuple[str | None, str | None]:
     fields = selected_fields(selection)
     for source in fields.get(ACCOUNT_SELECTION, ()):
         return source["accounts"][0][NATIVE_IDENTITY], source["sourceId"]
-    return fields.get(NATIVE_IDENTITY), None
+    return fields.get(NATIVE_IDENTITY) or json.loads(selection or "{}").get(_ON), None
+
+
+def named_account(account: str, selection: str) -> str:
+    """What a row names the account of a change by; empty if it names none.
+
+    Args:
+        account: Key of the change's account; empty if there is only one.
+        selection: How its request names the account.
+    """
+    return written(account) if account else chosen_account(selection)[0] or ""
 
 
 def needs_nesting(selection: str) -> bool:

@@ -60,9 +60,9 @@ def _is_sound(saved: SavedPlan, dialect: Dialect, now: datetime) -> bool:
     meant, said = (frame.select(columns).rows(named=True) for frame in (validated.changes, kept))
     if [_with_members(one) for one in meant] != [_with_members(one) for one in said]:
         return False
-    chosen = saved.changes.filter(pl.any_horizontal(pl.col(*_OF_ACCOUNTS) != "")).select("operation", *_OF_ACCOUNTS)
-    for operation, account, selection in chosen.unique().rows():
-        if not account or not is_selection(selection, grants=operation == Operation.GRANT):
+    chosen = saved.changes.filter(pl.any_horizontal(pl.col(*_OF_ACCOUNTS) != "")).select("operation", "selection")
+    for operation, selection in chosen.unique().rows():
+        if not is_selection(selection, grants=operation == Operation.GRANT):
             return False
     plan = saved.plan
     requests = plan.changes.get_column("request")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.commands.plan_signatures import signature_of
-from batch.dedupe.overlap import KEY
 from batch.errors import SettingsError
 from batch.files import whole_file
 from batch.plan.saved import (
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 
+_PLACE: Final = ("file", "line", "identity_id", "item_type", "item_id")
 _SHOWN: Final = ("person", "item", "owner", "group")
 _KNOWN: Final = ("tenant", "made_at", "made_by", "requester", "inputs", "rows", "calls", "approvals", "warnings")
 """Of the JSON of a plan, what its lines don't tell."""
@@ -78,13 +78,13 @@ def saved_plan(
         )
     fresh = classified.changes.filter("fresh")
     hashes = row_hashes(classified.table.originals)
-    shown = view.planned.select(*KEY, *_SHOWN).unique(KEY, keep="first")
+    shown = view.planned.select(*_PLACE, *_SHOWN).unique(_PLACE, keep="first")
     changes = plan.changes.with_columns(
         fresh.get_column(EXTENDS),
         file=fresh.get_column("file"),
         line=fresh.get_column("line"),
         row_hash=pl.Series(hashes, dtype=pl.String).gather(fresh.get_column("row")),
-    ).join(shown, on=KEY, how="left", maintain_order="left")
+    ).join(shown, on=_PLACE, how="left", maintain_order="left")
     document = view.as_json()
     circumstances = Circumstances(
         tenant=(tenant_names(tenant) if "://" in tenant else (tenant,))[0],

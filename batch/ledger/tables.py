@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0012"
+LEDGER_VERSION: Final = "0013"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 metadata: Final = limit_tables.metadata
@@ -157,9 +157,10 @@ detail = sa.Table(
     *(sa.Column(name, TEXT, nullable=False) for name in ("comment", "start_date", "remove_date", "metadata")),
     sa.Column("digest", TEXT, nullable=False, unique=True),
     *(sa.Column(name, TEXT, nullable=False) for name in ("account", "selection")),
-    sa.CheckConstraint("(account = '') = (selection = '')", name="account_selected"),
+    sa.CheckConstraint("account = '' OR selection <> ''", name="account_selected"),
     comment="What a request says about an item besides its id. Empty text stands for absent. "
-    "`digest`: the hash of it all. `account`: which of a person's several accounts; `selection`: how a body says so.",
+    "`digest`: the hash of it all. `account`: which of a person's several accounts; `selection`: how a body says so; "
+    "it may name the only account too.",
 )
 
 request = sa.Table(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.ledger.postgresql import Server
 
-_VERSIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+_VERSIONS: Final = tuple(f"{number:04}" for number in range(1, 14))
 """Every version that a ledger can have, oldest first."""
 
 _FIRST_SEALED: Final = "0008"

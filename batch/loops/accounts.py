@@ -44,7 +44,7 @@ ACCOUNTS: Final = "accounts to choose from"
 SOURCE: Final = "source of an item"
 """Kind of cached answer: the key of an item's source, by JSON of its type and id."""
 
-ASSIGNMENTS: Final = "assignments of a role"
+ASSIGNMENTS: Final = "assignments of a role on accounts"
 """Kind of cached answer: a person's assignments of a role, by JSON of both ids."""
 
 MOST_ASSIGNMENTS: Final = 200
@@ -346,7 +346,11 @@ def _assignment_as_json(one: Assignment) -> list[Any]:
 
 def _assignments_from_json(value: Any) -> tuple[Assignment, ...]:
     return tuple(
-        Assignment(id=id_, accounts=frozenset((source, name) for source, name in accounts), words=tuple(words))
+        Assignment(
+            id=id_,
+            accounts=frozenset((source, native, uuid) for source, native, uuid in accounts),
+            words=tuple(words),
+        )
         for id_, accounts, words in value
     )
 

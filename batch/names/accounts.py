@@ -10,7 +10,7 @@ from batch.api.account_key import ID, NAME, NATIVE, UUID, account_key, native_wo
 from batch.api.accounts import assignment_selection, grant_selection, revoke_selection
 from batch.api.dialects import ItemType, Operation
 from batch.names.meaning import ITEM_WORDS, LISTED, NameMeaning, NameOutcome, shown_name
-from batch.text import key_of
+from batch.text import key_of, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +47,7 @@ class Account:
     """An account of a person.
 
     Attributes:
-        native: Its native identity.
+        native: Its native identity; empty if it can't be read, so that no request can name the account.
         name: As people know it.
         id: The tenant's id; empty if unknown.
         uuid: Its uuid on the source; empty if it has none.
@@ -65,10 +65,10 @@ class Account:
 
     def is_called(self, text: str) -> bool:
         """Whether a row may mean it by a text."""
-        words = self.words
+        words, spoken = self.words, _spoken(text)
         said = (
-            (native_word(text), words[NATIVE]),
-            (native_word(text), native_word(self.name)),
+            (spoken, _spoken(self.native)),
+            (spoken, _spoken(self.name)),
             (key_of(text.strip()), words[ID]),
             (uuid_word(text), words[UUID]),
         )
@@ -77,8 +77,9 @@ class Account:
     @property
     def description(self) -> str:
         """For messages."""
-        named = self.name and self.name.casefold() != self.native.casefold()
-        return f"{shown_name(self.name)} ({shown_name(self.native)})" if named else shown_name(self.native)
+        named = self.name and self.native and self.name.casefold() != self.native.casefold()
+        either = self.native or self.name or self.id or "one without a name"
+        return f"{shown_name(self.name)} ({shown_name(self.native)})" if named else shown_name(either)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +103,7 @@ class SourceAccounts:
 
     def is_called(self, text: str) -> bool:
         """Whether a row means it by a text."""
-        return key_of(text.strip()) == key_of(self.id) or text.strip().casefold() == self.name.casefold()
+        return key_of(text.strip()) == key_of(self.id) or _spoken(text) == _spoken(self.name)
 
     def key(self, account: Account) -> str:
         """What tells one of the accounts apart for good: words that another one shares do not."""
@@ -153,26 +154,38 @@ class Assignment:
 
     Attributes:
         id: The tenant's id, by which a revoke names it.
-        accounts: The key of the source, and the native identity and uuid, as they are compared, of each account that
-            it is on.
+        accounts: The key of the source, and native identity and uuid, as they are compared, of each account that it is
+            on.
         words: The same accounts for messages.
     """
 
     id: str
-    accounts: frozenset[tuple[str, str]]
+    accounts: frozenset[tuple[str, str, str]]
     words: tuple[str, ...] = ()
 
     def is_on(self, account: Account, source: str) -> bool:
         """Whether it is on an account of the source with this id."""
-        names = {account.words[NATIVE], account.words[UUID]} - {""}
-        return any((key_of(source), name) in self.accounts for name in names)
+        return True in self._on(account, source)
+
+    def is_elsewhere(self, account: Account, source: str) -> bool:
+        """Whether it is on another account of this source."""
+        return False in self._on(account, source)
+
+    def _on(self, account: Account, source: str) -> set[bool]:
+        """Whether each of its accounts on a source is this one."""
+        words = account.words
+        return {
+            native == words[NATIVE] or uuid == words[UUID] != ""
+            for of, native, uuid in self.accounts
+            if of == key_of(source)
+        }
 
 
 ACCOUNT: Final = "account"
 """The ledger's word for how the account of a change was looked up, see `Wanted.as_name`."""
 
 NO_CHOICE: Final = NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps(["", ""]))
-"""There is nothing to choose."""
+"""There is nothing to choose, or no request can say what was chosen."""
 
 CLEAR: Final = "clear the column account, and the tenant chooses"
 
@@ -217,8 +230,8 @@ def choose(
         assignments: The person's assignments of the item, or why they are not known; see `needs_assignment`.
 
     Returns:
-        NO_CHOICE if a request need not name one: the row names none, or the only one that there is. Otherwise the
-        account's key and selection as `id`, or why none is found.
+        The account's key and selection as `id`, or why none is found. The only account that there is has no key.
+        NO_CHOICE if a request need not name one: the row names none, or the only one and no request can say so.
     """
     crowded = offered.crowded()
     if not wanted.account:
@@ -235,12 +248,42 @@ def choose(
         remedy = f"{_NAME_IT}, or clear that, and the tenant chooses"
         why = f"'{shown_name(wanted.account)}' {which} on {where}: {listed}; {remedy}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
-    if not crowded:
-        return NO_CHOICE
-    ((source, account),) = found
+    source, account = found[0]
+    if not account.native:
+        why = f"the tenant does not tell the native identity of {account.description}, which a request needs: {CLEAR}"
+        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+    key = source.key(account) if crowded else ""
+    return _carried(wanted, account, source, offered, nested=nested, assignments=assignments, key=key)
+
+
+def _carried(
+    wanted: Wanted,
+    account: Account,
+    source: SourceAccounts,
+    offered: ItemAccounts,
+    *,
+    nested: bool,
+    assignments: Sequence[Assignment] | str,
+    key: str,
+) -> NameMeaning:
+    """How a request names an account; NO_CHOICE if it can't, and the account is the only one, so that it has no key."""
     if needs_assignment(wanted):
-        return _assigned(account, source, assignments)
-    return _found(wanted, account, source, offered)
+        return _assigned(account, source, assignments, key=key)
+    if not key and not _can_say(wanted, offered, nested=nested):
+        return NO_CHOICE
+    return _found(wanted, account, source, offered, key=key)
+
+
+def _can_say(wanted: Wanted, offered: ItemAccounts, *, nested: bool) -> bool:
+    """Whether a request has a field for the account of such a change, and the tenant lets it be used."""
+    if wanted.operation == Operation.GRANT:
+        return nested and not offered.blocked
+    return wanted.item_type == ItemType.ENTITLEMENT
+
+
+def _spoken(text: str) -> str:
+    """A name or native identity as rows are compared with it: what looks the same is the same."""
+    return native_word(tidy(text))
 
 
 def _meant(wanted: Wanted, sources: Sequence[SourceAccounts]) -> list[SourceAccounts]:
@@ -269,23 +312,33 @@ def _several(source: SourceAccounts) -> str:
     return f"there are several accounts on {source.description}: {_listed(one.description for one in source.accounts)}"
 
 
-def _assigned(account: Account, source: SourceAccounts, assignments: Sequence[Assignment] | str) -> NameMeaning:
-    """The one assignment that is on an account."""
+def _assigned(
+    account: Account, source: SourceAccounts, assignments: Sequence[Assignment] | str, *, key: str
+) -> NameMeaning:
+    """The one assignment that is on an account alone.
+
+    An only account (without a key) needs no proof, but none of the assignments may be on another one.
+    """
     if isinstance(assignments, str):
         why = f"it is not known on which account the role is assigned ({assignments}): {CLEAR}"
-        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
+        return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why) if key else NO_CHOICE
     found = [one for one in assignments if one.is_on(account, source.id)]
-    if len(found) == 1:
-        selection = assignment_selection(found[0].id)
-        return NameMeaning(
-            outcome=NameOutcome.FOUND, id=json.dumps([source.key(account), selection], ensure_ascii=False)
-        )
-    if found:
+    if len(found) == 1 and not found[0].is_elsewhere(account, source.id):
+        return _meaning(key, assignment_selection(found[0].id, account.native))
+    if not key and not any(one.is_elsewhere(account, source.id) for one in assignments):
+        return NO_CHOICE
+    there = _listed(dict.fromkeys(shown_name(word) for one in found or assignments for word in one.words))
+    if len(found) > 1:
         ids = _listed(shown_name(one.id) for one in found)
         why = f"the role is assigned several times on {account.description}: {ids}; revoke one in the tenant"
+    elif found:
+        why = (
+            f"the role's assignment {shown_name(found[0].id)} is on several accounts ({there}), and a request would "
+            "revoke it on all of them: revoke it in the tenant, or leave out the row"
+        )
     else:
-        there = _listed(dict.fromkeys(shown_name(word) for one in assignments for word in one.words)) or "no account"
-        why = f"the role is not assigned on {account.description}, but on {there}; correct or leave out the row"
+        on = there or "no account"
+        why = f"the role is not assigned on {account.description}, but on {on}; correct or leave out the row"
     return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
 
 
@@ -312,13 +365,16 @@ def _why_not(wanted: Wanted, offered: ItemAccounts, crowded: Sequence[SourceAcco
     return next((why for holds, why in reasons if holds), "")
 
 
-def _found(wanted: Wanted, account: Account, source: SourceAccounts, offered: ItemAccounts) -> NameMeaning:
-    if wanted.operation == Operation.GRANT:
-        others = [(one.id, one.accounts[0]) for one in offered.sources if one != source and one.accounts]
-        selection = grant_selection((id_, one.uuid, one.native) for id_, one in ((source.id, account), *others))
-    else:
-        selection = revoke_selection(account.native)
-    return NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps([source.key(account), selection], ensure_ascii=False))
+def _found(wanted: Wanted, account: Account, source: SourceAccounts, offered: ItemAccounts, *, key: str) -> NameMeaning:
+    if wanted.operation == Operation.REVOKE:
+        return _meaning(key, revoke_selection(account.native))
+    sole = [(one.id, one.accounts[0]) for one in offered.sources if one != source and one.accounts]
+    others = [(id_, one) for id_, one in sole if one.native]
+    return _meaning(key, grant_selection((id_, one.uuid, one.native) for id_, one in ((source.id, account), *others)))
+
+
+def _meaning(key: str, selection: str) -> NameMeaning:
+    return NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps([key, selection], ensure_ascii=False))
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -57,7 +57,7 @@ def check_plan(
         (pl.col("operation") == Operation.REVOKE.value).alias("revoke"),
         (pl.col("item_type") == ItemType.ENTITLEMENT.value).alias("entitlement"),
         (pl.col("comment") == "").alias("uncommented"),
-        (pl.col("account") != "").alias("account"),
+        (pl.col("selection") != "").alias("account"),
     )
     _refuse(_repeats(planned, marks.get_column("key")), "it asks for a change twice")
     _refuse(not _same(planned.select(_PAIR), wanted.select(_PAIR)), "it asks for an unwanted change")

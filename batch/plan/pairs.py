@@ -173,8 +173,8 @@ def number_item_specs(changes: pl.DataFrame) -> Numbers:
     """For each change the number of its item spec, without gaps."""
     combined, different = np.zeros(changes.height, np.int64), 1
     columns = [changes.get_column(name) for name in ITEM_SPEC]
-    if (has_account := changes.get_column("account") != "").any():
-        of_account = (pl.when(has_account).then(pl.col(name)).otherwise(pl.lit("")).alias(name) for name in _OF_ACCOUNT)
+    if (is_named := changes.get_column("selection") != "").any():
+        of_account = (pl.when(is_named).then(pl.col(name)).otherwise(pl.lit("")).alias(name) for name in _OF_ACCOUNT)
         columns += changes.select(of_account).get_columns()
     for column in columns:
         numbers, count = _number(column)

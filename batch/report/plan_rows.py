@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.account_key import written
+from batch.api.accounts import named_account
 from batch.api.end_dates import EXTEND
 from batch.dedupe.overlap import KEY
 from batch.errors import UsageError
@@ -112,7 +112,7 @@ def plan_rows(
     group = _group(table, by)
     changes = _with_requests(classified, plan)
     rule, message = rule_and_message(pl.col("reason"))
-    keys = changes.get_column("account").unique().to_list()
+    accounts = [named_account(*one) for one in changes.select("account", "selection").iter_rows()]
     is_rejected = pl.col("class") == RowClass.REJECTED.value
     of_changes = changes.select(
         "file",
@@ -123,7 +123,7 @@ def plan_rows(
         "request",
         operation_said(),
         *("identity_id", "item_type", "item_id"),
-        pl.col("account").replace(keys, [written(key) for key in keys]),
+        pl.Series("account", accounts, pl.String),
         *("start_date", "remove_date", "comment"),
         group.gather(changes.get_column("row")),
     )

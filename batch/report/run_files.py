@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.api.account_key import written
+from batch.api.accounts import named_account
 from batch.api.dialects import Operation
 from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import RESUBMITTABLE, outcome_column
@@ -225,8 +225,8 @@ def _failed(changes: pl.DataFrame, run: str, shown: Sequence[str]) -> Sheet:
 
 def _account(changes: pl.DataFrame) -> list[pl.Series]:
     """The column of accounts, if any change names one: a row that is submitted again names the same one."""
-    accounts = changes.get_column("account")
-    return [pl.Series("account", [written(one) for one in accounts], pl.String)] if (accounts != "").any() else []
+    accounts = [named_account(*one) for one in changes.select("account", "selection").iter_rows()]
+    return [pl.Series("account", accounts, pl.String)] if any(accounts) else []
 
 
 def write_undo(
@@ -253,7 +253,7 @@ def write_undo(
                 change.identity,
                 change.item_type,
                 change.item,
-                written(change.account),
+                named_account(change.account, change.selection),
                 comment,
                 origin.run,
             )
@@ -264,6 +264,6 @@ def write_undo(
         ),
         orient="row",
     )
-    rows = rows if _account(rows) else rows.drop("account")
+    rows = rows if (rows.get_column("account") != "").any() else rows.drop("account")
     rows = rows.hstack(origin.columns(rows))
     return write_csv(folder / UNDO, Sheet(tuple(rows.columns), rows), PLAIN, complain, comes_back=True)

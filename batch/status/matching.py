@@ -146,6 +146,7 @@ class AcceptedChange:
         item: Id of the item.
         accepted_at: When the tenant accepted its request, by our clock.
         account: Key of the chosen account, if there are several.
+        selection: How its request names the account.
         remove_date: Its end date, as the ledger has it; empty for none.
         known: Its status that the ledger has; None if the tenant never reported one.
     """
@@ -157,6 +158,7 @@ class AcceptedChange:
     item: str
     accepted_at: datetime
     account: str = ""
+    selection: str = ""
     remove_date: str = ""
     known: ChangeStatus | None = None
 
@@ -176,14 +178,15 @@ class AcceptedChange:
 
 
 _WHICH: Final = ("request", "identity_id", "item_type", "item_id")
+_OTHERS: Final = ("account", "selection", "remove_date")
 _STATUS: Final = ("state", "who", "said", "since", "access_request")
 
 
 def accepted_changes(table: pl.DataFrame) -> list[AcceptedChange]:
     """The lines of ledger.track.TRACK_SCHEMA as changes."""
     changes = []
-    columns = ("operation", "accepted_at", "account", "remove_date", *_WHICH, *_STATUS)
-    for operation, accepted_at, account, remove_date, *which_and_status in table.select(columns).rows():
+    columns = ("operation", "accepted_at", *_OTHERS, *_WHICH, *_STATUS)
+    for operation, accepted_at, account, selection, remove_date, *which_and_status in table.select(columns).rows():
         request, identity, item_type, item, *status = which_and_status
         which = {"request": request, "identity": identity, "item_type": item_type, "item": item}
         known = ChangeStatus(**which, **dict(zip(_STATUS, status, strict=True))) if status[0] is not None else None
@@ -193,6 +196,7 @@ def accepted_changes(table: pl.DataFrame) -> list[AcceptedChange]:
                 operation=Operation(operation),
                 accepted_at=datetime.fromisoformat(accepted_at),
                 account=account,
+                selection=selection,
                 remove_date=remove_date,
                 known=known,
             )

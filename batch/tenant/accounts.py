@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from unicodedata import category
 from urllib.parse import quote
 
 from batch.api.account_key import native_word, uuid_word
@@ -18,7 +19,7 @@ from batch.tenant.collection import TOO_LONG, answers
 from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
 from batch.tenant.paging import lost, require_the_apis
 from batch.tenant.reading import ForbiddenError, RefusedError, quoted
-from batch.text import key_of, moment, on_one_line
+from batch.text import HIDDEN, key_of, moment, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -208,18 +209,20 @@ def _item_accounts(one: Mapping[str, Any], required: object) -> ItemAccounts | N
 
 def _source(raw: Mapping[str, Any]) -> SourceAccounts | None:
     accounts = raw.get("accounts")
-    found = [_account(one) for one in _objects(accounts)]
-    known = [one for one in found if one is not None]
+    known = [_account(one) for one in _objects(accounts)]
     id_ = _text(raw.get("id"))
     if not id_ or not isinstance(accounts, list) or len(known) < len(accounts):
         return None
     return SourceAccounts(id=id_, name=_text(raw.get("name")), accounts=tuple(known))
 
 
-def _account(raw: Mapping[str, Any]) -> Account | None:
-    texts = [_text(raw.get(name)) for name in ("nativeIdentity", "name", "id", "uuid")]
-    native, name, id_, uuid = texts
-    return Account(native=native, name=name, id=id_, uuid=uuid) if native else None
+def _account(raw: Mapping[str, Any]) -> Account:
+    """An account; without its native identity if that can't be read, so that only rows that mean it are concerned."""
+    native, name = raw.get("nativeIdentity"), raw.get("name")
+    shown = next((on_one_line(one, most=_MOST_TEXT) for one in (name, native) if isinstance(one, str) and one), "")
+    return Account(
+        native=_words(native), name=_words(name) or shown, id=_text(raw.get("id")), uuid=_text(raw.get("uuid"))
+    )
 
 
 def _is_of_another(raw: object, role: str) -> bool:
@@ -234,7 +237,7 @@ def _assignment(raw: object) -> Assignment | None:
     if not isinstance(raw, dict) or not isinstance(raw.get("role"), dict):
         return None
     id_, targets = _text(raw.get("id")), raw.get("accountTargets")
-    accounts: set[tuple[str, str]] = set()
+    accounts: set[tuple[str, str, str]] = set()
     words: list[str] = []
     for target in targets if isinstance(targets, list) else [None]:
         source, account = (
@@ -242,11 +245,10 @@ def _assignment(raw: object) -> Assignment | None:
         )
         if not isinstance(source, dict) or not isinstance(account, dict) or not _text(source.get("id")):
             return None
-        native, uuid = _text(account.get("nativeIdentity")), _text(account.get("uuid"))
+        native, uuid = _words(account.get("nativeIdentity")), _text(account.get("uuid"))
         if not native:
             return None
-        key = key_of(_text(source.get("id")))
-        accounts |= {(key, name) for name in (native_word(native), uuid_word(uuid)) if name}
+        accounts.add((key_of(_text(source.get("id"))), native_word(native), uuid_word(uuid)))
         words.append(_text(account.get("displayName")) or native)
     return Assignment(id=id_, accounts=frozenset(accounts), words=tuple(words)) if id_ else None
 
@@ -262,7 +264,15 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
     return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())
 
 
+def _words(value: object) -> str:
+    """As `_text`, for names, which may have blanks of any kind anywhere."""
+    if not isinstance(value, str) or len(value) > _MOST_TEXT or not value.strip() or HIDDEN in value:
+        return ""
+    return value if all(one.isprintable() or category(one) == "Zs" for one in value) else ""
+
+
 def _text(value: object) -> str:
     """A text that can be kept and sent back as it is; empty for anything else."""
-    is_whole = isinstance(value, str) and len(value) <= _MOST_TEXT and on_one_line(value, most=_MOST_TEXT) == value
-    return value if is_whole and isinstance(value, str) else ""
+    if not isinstance(value, str) or len(value) > _MOST_TEXT or HIDDEN in value:
+        return ""
+    return value if on_one_line(value, most=_MOST_TEXT) == value else ""

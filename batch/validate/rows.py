@@ -33,7 +33,7 @@ CHANGE_COLUMNS: Final = (
     "selection",
 )
 """Columns of a change, all text, `""` for absent; dates in RFC 3339, metadata as a JSON object. `account` and
-`selection` are empty until it is known that the identity has several accounts on the item's source."""
+`selection` are empty until the row's account was looked up; `account` stays so if it is the only one there."""
 
 
 EXTENDS: Final = "extends"

@@ -82,7 +82,7 @@ def test_access_is_requested_once_on_each_named_account(
     assert on_accounts(tenant) == {
         (world.several.id, first.native_identity): 1,
         (world.several.id, second.native_identity): 1,
-        (world.single.id, ""): 1,
+        (world.single.id, only.native_identity): 1,
     }
     again = submit(program, tenant, write_rows(tmp_path / "b.csv", rows[:2]), "--api", "v1")
     assert again.json["rows"]["already_submitted"] == 2

@@ -70,7 +70,7 @@ class Tenant:
         self.asked.append(("assignments", person, role))
         if role == "secret":
             raise ForbiddenError("no right to it")
-        return None if role == "odd" else (Assignment(id=f"{role} on b", accounts=frozenset({("s1", "b")})),)
+        return None if role == "odd" else (Assignment(id=f"{role} on b", accounts=frozenset({("s1", "b", "")})),)
 
     async def sources(self, item_type: ItemType, ids: Sequence[str]) -> Mapping[str, str]:
         self.asked.append(("sources", item_type.value, *ids))
@@ -245,7 +245,7 @@ def test_only_revokes_of_roles_that_name_an_account_are_asked_for_their_assignme
     others = [revoke("r2", ""), replace_operation(one)]
     found = asyncio.run(lookup(tenant, Memory(), nested=False).meanings([one, *others]))
     assert [asked for asked in tenant.asked if asked[0] == "assignments"] == [("assignments", "anna", "r1")]
-    assert chosen(found[one])[1] == '{"assignmentId":"r1 on b"}'
+    assert chosen(found[one])[1] == '{"assignmentId":"r1 on b","on":"b"}'
     assert found[others[0]] == NO_CHOICE
 
 

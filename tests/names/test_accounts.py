@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.account_key import words_of
+from batch.api.accounts import chosen_account, selected_fields
 from batch.names.accounts import (
     CLEAR,
     NO_CHOICE,
@@ -60,20 +61,12 @@ def test_an_account_is_known_by_its_name_its_native_identity_or_its_id_in_any_ca
 @pytest.mark.parametrize(
     ("one", "accounts"),
     [
-        (wanted("anna"), offered(on("AD", USUAL))),
-        (wanted("anna"), offered(on("AD", USUAL), on("HR", OTHER))),
-        (wanted("ANNA", "ad"), offered(on("AD", USUAL))),
-        (wanted("anna", "AD"), offered(on("", USUAL))),
         (wanted(), offered()),
         (wanted(), offered(AD, blocked="ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT")),
         (wanted(), offered(AD, required=False)),
         (wanted(operation="REVOKE"), offered(AD)),
     ],
     ids=[
-        "one account",
-        "one on each of two sources",
-        "one account on the named source",
-        "one account on a source whose name is not told",
         "no source",
         "blocked",
         "not required",
@@ -82,6 +75,80 @@ def test_an_account_is_known_by_its_name_its_native_identity_or_its_id_in_any_ca
 )
 def test_nothing_is_chosen_where_there_is_nothing_to_choose(one: Wanted, accounts: ItemAccounts) -> None:
     assert choose(one, accounts, nested=True) == NO_CHOICE
+
+
+@pytest.mark.parametrize(
+    ("one", "accounts"),
+    [
+        (wanted("anna"), offered(on("AD", USUAL))),
+        (wanted("anna"), offered(on("AD", USUAL), on("HR", OTHER))),
+        (wanted("ANNA", "ad"), offered(on("AD", USUAL))),
+        (wanted("anna", "AD"), offered(on("", USUAL))),
+        (wanted("anna", operation="REVOKE", item_type="ENTITLEMENT"), offered(on("AD", USUAL), blocked="HELD")),
+    ],
+    ids=["one", "one on each of two sources", "on the named source", "on a source without a name", "a revoke"],
+)
+def test_an_only_account_that_a_row_names_travels_and_is_no_part_of_the_key(
+    one: Wanted, accounts: ItemAccounts
+) -> None:
+    key, selection = chosen(choose(one, accounts, nested=True))
+    assert key == ""
+    assert chosen_account(selection)[0] == USUAL.native
+
+
+@pytest.mark.parametrize(
+    ("one", "accounts", "nested"),
+    [
+        (wanted("anna"), offered(on("AD", USUAL)), False),
+        (wanted("anna"), offered(on("AD", USUAL), blocked="HELD"), True),
+        (wanted("anna", operation="REVOKE", item_type="ACCESS_PROFILE"), offered(on("AD", USUAL)), True),
+    ],
+    ids=["flat", "blocked", "revoke of an access profile"],
+)
+def test_an_only_account_that_no_request_can_name_needs_no_choice(
+    one: Wanted, accounts: ItemAccounts, *, nested: bool
+) -> None:
+    assert choose(one, accounts, nested=nested) == NO_CHOICE
+
+
+def test_what_looks_the_same_is_the_same_account() -> None:
+    composed, decomposed = "Jos\u00e9 P\u00e9rez", "Jose\u0301 Pe\u0301rez"
+    for written, told in (
+        (composed, decomposed),
+        (decomposed, composed),
+        ("anna", "anna "),
+        ("Ann Lee", "Ann\u00a0Lee"),
+    ):
+        by_name, by_native = Account(native="1", name=told), Account(native=told)
+        for account in (by_name, by_native):
+            _, selection = chosen(choose(wanted(written), offered(on("AD", account, ADMIN)), nested=True))
+            assert chosen_account(selection)[0] == account.native
+
+
+def test_an_account_that_cannot_be_read_rejects_only_the_rows_that_may_mean_it() -> None:
+    odd = on("AD", USUAL, Account(native="", name="odd", id="acc9"))
+    assert chosen(choose(wanted("anna"), offered(odd), nested=True))[1]
+    assert choose(wanted("odd"), offered(odd), nested=True).problem.startswith(
+        "the tenant does not tell the native identity of odd"
+    )
+    twins = on("AD", USUAL, Account(native="", name="anna"))
+    assert "may be any of several accounts" in choose(wanted("anna"), offered(twins), nested=True).problem
+
+
+def test_an_only_account_needs_no_proof_of_its_assignment_unless_it_is_on_another() -> None:
+    one, only = wanted("anna", operation="REVOKE"), offered(on("AD", USUAL))
+    for known in ("no right", [], [ON_USUAL, replace(ON_USUAL, id="as9")], [replace(ON_USUAL, accounts=frozenset())]):
+        assert choose(one, only, nested=True, assignments=known) == NO_CHOICE
+    assert chosen(choose(one, only, nested=True, assignments=[ON_USUAL])) == (
+        "",
+        '{"assignmentId":"as1","on":"CN=Anna,OU=Staff"}',
+    )
+    assert "but on anna-adm" in choose(one, only, nested=True, assignments=[ON_ADMIN]).problem
+
+
+def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of_another() -> None:
+    crossed = replace(ON_USUAL, accounts=frozenset({("idad", "cn=anna,ou=staff", "cn=anna,ou=admins")}))
+    assert role_revoke([crossed]).problem.startswith("the role is not assigned on anna-adm")
     assert chosen(NO_CHOICE) == ("", "")
 
 
@@ -220,9 +287,9 @@ def test_a_row_without_an_account_is_rejected_only_if_one_is_required_and_can_be
     assert bool(choose(one, offered(AD, required=required), nested=nested).problem) == is_rejected
 
 
-ON_USUAL = Assignment(id="as1", accounts=frozenset({("idad", "cn=anna,ou=staff")}), words=("anna",))
-ON_ADMIN = Assignment(id="as2", accounts=frozenset({("idad", "cn=anna,ou=admins")}), words=("anna-adm",))
-ELSEWHERE = Assignment(id="as3", accounts=frozenset({("idsap", "cn=anna,ou=admins")}), words=("anna in SAP",))
+ON_USUAL = Assignment(id="as1", accounts=frozenset({("idad", "cn=anna,ou=staff", "1")}), words=("anna",))
+ON_ADMIN = Assignment(id="as2", accounts=frozenset({("idad", "cn=anna,ou=admins", "")}), words=("anna-adm",))
+ELSEWHERE = Assignment(id="as3", accounts=frozenset({("idsap", "cn=anna,ou=admins", "")}), words=("anna in SAP",))
 
 
 def role_revoke(assignments: list[Assignment] | str, *, nested: bool = True) -> NameMeaning:
@@ -233,10 +300,11 @@ def role_revoke(assignments: list[Assignment] | str, *, nested: bool = True) -> 
 def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool) -> None:
     found = role_revoke([ON_USUAL, ON_ADMIN, ELSEWHERE], nested=nested)
     assert words_of(chosen(found)[0])["id"] == "acc2"
-    assert chosen(found)[1] == '{"assignmentId":"as2"}'
-    by_uuid = Assignment(id="as4", accounts=frozenset({("idad", "1")}))
+    assert chosen(found)[1] == '{"assignmentId":"as2","on":"CN=Anna,OU=Admins"}'
+    by_uuid = Assignment(id="as4", accounts=frozenset({("idad", "cn=moved", "1")}))
     one = wanted("anna", operation="REVOKE")
-    assert chosen(choose(one, offered(AD), nested=nested, assignments=[by_uuid]))[1] == '{"assignmentId":"as4"}'
+    _, selection = chosen(choose(one, offered(AD), nested=nested, assignments=[by_uuid]))
+    assert selected_fields(selection) == {"assignmentId": "as4"}
 
 
 @pytest.mark.parametrize(
@@ -256,6 +324,13 @@ def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool)
         (
             [ON_ADMIN, replace(ON_ADMIN, id="as9")],
             ("the role is assigned several times on anna-adm (CN=Anna,OU=Admins): as2; as9; revoke one in the tenant"),
+        ),
+        (
+            [replace(ON_ADMIN, accounts=ON_ADMIN.accounts | ON_USUAL.accounts, words=("anna-adm", "anna"))],
+            (
+                "the role's assignment as2 is on several accounts (anna-adm; anna), and a request would revoke it on "
+                "all of them: revoke it in the tenant, or leave out the row"
+            ),
         ),
         (
             "no right",

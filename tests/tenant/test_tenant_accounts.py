@@ -11,6 +11,7 @@ from batch.api.dialects import DIALECTS, ItemType
 from batch.names.accounts import Account, Assignment, ItemAccounts, SourceAccounts
 from batch.tenant.accounts import AccountChoices
 from batch.tenant.reading import ForbiddenError, RefusedError
+from batch.text import HIDDEN
 from tests.tenant.open_calls import Reply, with_reader
 
 if TYPE_CHECKING:
@@ -95,8 +96,6 @@ def test_a_choice_that_any_of_several_items_may_need_is_said_of_none() -> None:
     "document",
     [
         answer(account(), "odd"),
-        answer(account(), account(nativeIdentity=None)),
-        answer(account(), account(nativeIdentity="line\nbreak")),
         answer(account(), sources=None),
         answer(account(), item="p2"),
         {"identities": None},
@@ -105,6 +104,22 @@ def test_a_choice_that_any_of_several_items_may_need_is_said_of_none() -> None:
 )
 def test_what_cannot_be_read_in_full_is_left_out(document: Any) -> None:
     assert offered(document)[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("other", "native", "name"),
+    [
+        ({"nativeIdentity": None}, "", "anna"),
+        ({"nativeIdentity": "line\nbreak", "name": None}, "", "line break"),
+        ({"nativeIdentity": "CN=Lee,  Ann"}, "CN=Lee,  Ann", "anna"),
+        ({"nativeIdentity": "CN=Ann\u00a0Lee ", "name": "ann "}, "CN=Ann\u00a0Lee ", "ann "),
+        ({"nativeIdentity": "a\u202eb"}, "", "anna"),
+        ({"nativeIdentity": f"CN={HIDDEN}"}, "", "anna"),
+    ],
+)
+def test_an_account_with_an_odd_text_is_told_beside_the_others(other: dict[str, Any], native: str, name: str) -> None:
+    ((source,),) = (one.sources for one in offered(answer(account(), account(id="a2", **other)))[0].values())
+    assert [(one.native, one.name) for one in source.accounts][1:] == [(native, name)]
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, ForbiddenError), (404, ForbiddenError), (400, RefusedError)])
@@ -160,7 +175,7 @@ def test_the_assignments_of_a_role_are_read_with_their_accounts(api: str, path: 
     found, (request,) = assigned([assignment("as1", target(uuid="{U}")), assignment("as2"), other], api=api)
     assert request.url.raw_path.decode() == f"{path}?roleId=r1"
     assert found == (
-        Assignment(id="as1", accounts=frozenset({("s1", "cn=anna"), ("s1", "u")}), words=("anna",)),
+        Assignment(id="as1", accounts=frozenset({("s1", "cn=anna", "u")}), words=("anna",)),
         Assignment(id="as2", accounts=frozenset()),
     )
 
