@@ -347,7 +347,7 @@ class InputRun:
         del classified  # For a large input this is as large as the plan, and writing needs memory too.
         check.describe_plan(plan)
         revoked = require_within_limits(plan.changes, self._settings, check, ledger)
-        self._ask(as_if_planned(EMPTY_TALLY, plan), max((one.share or 0 for one in revoked), default=None))
+        self._ask(as_if_planned(EMPTY_TALLY, plan), max((one.share or 0 for one in revoked), default=None), check)
         new = NewRun(
             tenant=self._tenant,
             input_digest=self.digest,
@@ -394,7 +394,7 @@ class InputRun:
                 next_step=f"Nothing was sent. Continue it with --api {run.dialect}.",
             )
 
-    def _ask(self, tally: Tally, share: float | None = None) -> None:
+    def _ask(self, tally: Tally, share: float | None = None, check: CommandPrecheck | None = None) -> None:
         consent = consent_to(tally, self._consent, self._settings, self._tenant)
         require_an_answer(consent, self._screen, stdin_is_input="-" in self._inputs)
-        self._screen.ask(question(tally, self._tenant, self._settings.pace, share), consent)
+        self._screen.ask(question(tally, self._tenant, (check or self._settings).pace, share), consent)

@@ -83,7 +83,7 @@ def view_of(
             lower_bound=lower_bound,
             checking=names.counts.calls + (checked.calls if checked else 0),
             tracking=tracking_calls(planned),
-            rate=settings.pace,
+            rate=check.pace if check else settings.pace,
         ),
         about=PlanAbout(
             tenant=tenant,

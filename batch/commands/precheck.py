@@ -117,6 +117,7 @@ class CommandPrecheck:
         self._asked_held = self._asked_not_held = True
         self._has_looked = False
         self._unsure = 0
+        self.pace = settings.pace
         self.tenant_settings: TenantSettings | None = None
         self.approvals: ApprovalsAhead | None = None
         self.unknown: tuple[str, ...] = ()
@@ -364,6 +365,7 @@ class CommandPrecheck:
                     self._unchosen = await unchosen(lookup, fresh, tenant_view, self._screen)
                     unshown += tuple(describe_no_accounts(lookup.closed))
             unshown += tuple(describe_closed_end_dates(end_dates.closed, dialect))
+            self.pace = session.pace.present
         self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
         self._unclear = precheck.unread
         self._closed_lists = bool(precheck.closed_list and precheck.closed_approvals)

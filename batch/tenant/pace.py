@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiolimiter import AsyncLimiter
@@ -221,6 +222,11 @@ class Pace:
         """Notes that a call has left; the counter learns it with the next permits, or soon."""
         self._sent[number] = self._clock.monotonic()
         self._report_soon()
+
+    @property
+    def present(self) -> Rate:
+        """The rate that is kept now: less than the limit after the tenant has asked for less."""
+        return replace(self._rate, requests=max(1, self._allowed))
 
     def answered(self, number: int) -> None:
         """Notes that a call was answered."""

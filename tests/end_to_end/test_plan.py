@@ -14,7 +14,7 @@ from batch.sandbox.item_rules import Approver, ApproverType, RequestRules
 from batch.sandbox.made_up_directory import make_directory
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
-from tests.end_to_end.program import Terminal, accepted, environment, write_rows
+from tests.end_to_end.program import Terminal, accepted, environment, grant, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,3 +202,19 @@ def test_what_the_tenant_may_refuse_is_a_warning_of_the_plan(
     made = program("plan", write_rows(tmp_path / "in.csv", [row]), "--json", env=environment(sandbox)).json
     (warning,) = made["plan"]["warnings"]
     assert "(item_not_requestable)" in warning
+
+
+def test_the_time_of_a_plan_is_that_at_the_present_pace_which_the_tenant_has_lowered(
+    program: Program, tmp_path: Path
+) -> None:
+    slow = SandboxSettings(rate=Rate(requests=20, seconds=1), visibility_delay=0.0)
+    first = write_rows(tmp_path / "first.csv", [grant(person, person, comment=str(person)) for person in range(30)])
+    second = write_rows(tmp_path / "second.csv", [grant(200, 1)])
+    with running_sandbox(slow) as sandbox:
+        env = environment(sandbox)
+        before = program("plan", second, "--json", env=env).json["plan"]["calls"]["rate"]
+        ended = program("submit", first, "--yes", "--json", env=env)
+        assert ended.json["http"]["throttled"], "the tenant has asked for less"
+        after = program("plan", second, "--json", "--max-age", "0", env=env).json["plan"]["calls"]["rate"]
+    assert before == "5000/1"
+    assert int(after.split("/")[0]) < 5000
