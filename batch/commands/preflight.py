@@ -58,6 +58,7 @@ class CommandPreflight:
         self._runtime = runtime
         self._asked = Asked()
         self._tenant_view = TenantView()
+        self._read = runtime.now()
         self._described: set[str] = set()
         self.warned: tuple[Warned, ...] = ()
 
@@ -100,6 +101,7 @@ class CommandPreflight:
             *describe_unconfigured(len(entitlements), MOST_CONFIGURATIONS),
         )
         self._asked = await preflight.ask(items_to_ask(fresh), people, entitlements)
+        self._read = min(filter(None, (preflight.oldest, tenant_view.indexed)), default=self._runtime.now())
         self._tenant_view = tenant_view
 
     def forget(self) -> None:
@@ -125,7 +127,8 @@ class CommandPreflight:
         )
         found = findings(fresh, facts, now=self._runtime.now(), ignored=settings.ignore)
         if some := subjects(found, fresh):
-            found = with_experience(found, fresh, recall(some))
+            names = {item: facts.name or "" for item, facts in self._asked.items.items()}
+            found = with_experience(found, fresh, recall(some), read=self._read, names=names)
         rejected = rejections(found, strict=settings.strict)
         self.warned = together(self.warned, warnings(found, rejected))
         return rejected

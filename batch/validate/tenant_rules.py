@@ -132,12 +132,15 @@ TENANT_RULES: Final[Mapping[str, TenantRule]] = {
 
 _GIVEN: Final = r"\bmembership|\bbirthright\b|\blife ?cycle ?state\b|\b(can'?t|not) be revoked\b|\bnot revocable"
 
+_END: Final = r"\b(end ?date|remove ?date|sunset)\b"
+_LACKS: Final = r"\b(need(s|ed)?|requires?|required|missing|mandatory|without|must be (given|set|provided|present))\b"
+
 REFUSAL_WORDS: Final[Mapping[str, str]] = {
     "item_disabled": r"\bdisabled\b|\bnot enabled\b",
     "item_not_requestable": r"\brequestable\b|\b(can'?t|can ?not|not) be requested\b",
-    "end_date_required": r"\bend ?date\b|\bremove ?date\b|\bsunset\b",
+    "end_date_required": rf"{_END}.*{_LACKS}|{_LACKS}.*{_END}",
     "end_date_too_late": r"\bduration\b|\bmaxPermitted|\bmaximum (access|period|time)\b|\bheld (too|that) long\b",
-    "comment_required": r"\bcomments?\b",
+    "comment_required": rf"\bcomments?\b.*{_LACKS}|{_LACKS}.*\bcomments?\b",
     "form_required": r"\bform(Instance|Definition)|\b(completed?|custom|required|missing) form\b|\bform (is|must)\b",
     "reauthorization_required": r"\bre-?(authenticat|authori[sz])",
     "person_inactive": r"\binactive\b|\bnot active\b",

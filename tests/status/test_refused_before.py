@@ -24,18 +24,25 @@ NEEDS_AN_END = ItemFacts(listed=True, end_date_required=True)
 
 
 def refusal(words: str = "The access item r1 needs a removeDate.", **fields: Any) -> Refusal:
-    usual = {"subject": SUBJECT, "identity": "ben", "comment": "", "remove_date": "", "at": "2026-11-02T09:00:00Z"}
+    usual = {"subject": SUBJECT, "identity": "anna", "comment": "", "remove_date": "", "at": "2026-11-02T09:00:00Z"}
     return Refusal(words=words, **usual | fields)
 
 
 def found_in(
-    experience: Experience, *, item: ItemFacts = NEEDS_AN_END, person: PersonFacts = KNOWN, **cells: str
+    experience: Experience,
+    *,
+    item: ItemFacts = NEEDS_AN_END,
+    person: PersonFacts = KNOWN,
+    read: datetime = NOW + timedelta(days=9),
+    name: str = "",
+    **cells: str,
 ) -> list[tuple[str, bool, str]]:
     """The findings about one change: rule, whether it is certain, message."""
     fresh = changes(cells)
     facts = TenantFacts(items={("ROLE", cells.get("item_id", "r1")): item}, people={"anna": person})
     found = findings(fresh, facts, now=NOW)
-    return list(with_experience(found, fresh, experience).select("rule", "certain", "message").rows())
+    certain = with_experience(found, fresh, experience, read=read, names={("ROLE", "r1"): name})
+    return list(certain.select("rule", "certain", "message").rows())
 
 
 def test_a_refusal_makes_a_finding_certain_and_is_quoted_with_its_date() -> None:
@@ -48,7 +55,7 @@ def test_a_refusal_makes_a_finding_certain_and_is_quoted_with_its_date() -> None
             True,
             (
                 "the role needs an end date, and none is given; give a remove_date; on 2026-11-02 the tenant refused "
-                "such a change: 'The access item r1 needs a removeDate.'"
+                "this: 'The access item r1 needs a removeDate.'"
             ),
         )
     ]
@@ -57,6 +64,10 @@ def test_a_refusal_makes_a_finding_certain_and_is_quoted_with_its_date() -> None
 @pytest.mark.parametrize(
     "other",
     [
+        {"identity": "ben"},
+        {"words": "removeDate is in the wrong format"},
+        {"words": "A removeDate is required for this identity."},
+        {"words": "A removeDate and a comment are required."},
         {"subject": ("REVOKE", "ROLE", "r1")},
         {"subject": ("GRANT", "ROLE", "r2")},
         {"subject": ("GRANT", "ENTITLEMENT", "r1")},
@@ -71,6 +82,25 @@ def test_a_refusal_of_something_else_proves_nothing(other: dict[str, Any]) -> No
     assert "refused" not in message
 
 
+def test_an_answer_from_before_the_refusal_makes_nothing_certain() -> None:
+    refused = datetime(2026, 11, 2, 9, tzinfo=UTC)
+    experience = Experience(refusals=[refusal(at=instant(refused))])
+    for read, certain in ((refused, False), (refused + timedelta(seconds=1), True)):
+        assert [one for _, one, _ in found_in(experience, read=read)] == [certain]
+    inactive = Experience(refusals=[refusal("The identity is inactive.", at=instant(refused))])
+    for lag, certain in ((timedelta(hours=1), False), (timedelta(hours=25), True)):
+        person = PersonFacts(listed=True, inactive=True)
+        found = found_in(inactive, item=ItemFacts(), person=person, read=refused + lag)
+        assert [one for _, one, _ in found] == [certain]
+
+
+def test_the_name_of_an_item_is_none_of_the_tenants_words() -> None:
+    item = ItemFacts(listed=True, form_required=True, name="Custom Form Admins")
+    for words, certain in (("Custom Form Admins is not found", False), ("Custom Form Admins: form is missing", True)):
+        found = found_in(Experience(refusals=[refusal(words)]), item=item, name="Custom Form Admins")
+        assert [one for _, one, _ in found] == [certain]
+
+
 def test_ids_are_compared_without_case_and_hyphens() -> None:
     found = found_in(Experience(refusals=[refusal(subject=("GRANT", "ROLE", "abc1"))]), item_id="ABC-1")
     assert [certain for _, certain, _ in found] == [True]
@@ -78,7 +108,7 @@ def test_ids_are_compared_without_case_and_hyphens() -> None:
 
 def test_a_refusal_for_a_persons_sake_counts_for_that_person_only() -> None:
     inactive = PersonFacts(listed=True, inactive=True)
-    words = "The identity ben is inactive."
+    words = "The identity is inactive."
     for identity, certain in (("ben", False), ("anna", True)):
         experience = Experience(refusals=[refusal(words, identity=identity)])
         found = found_in(experience, item=ItemFacts(), person=inactive)
@@ -95,7 +125,7 @@ def test_that_access_cannot_be_revoked_is_certain_only_of_a_person_for_whom_the_
     assert found.get_column("certain").to_list() == [False]
     words = "Access that is given by a birthright role can't be revoked."
     said = refusal(words, subject=("REVOKE", kind, "r1"), identity=person, comment="left")
-    after = with_experience(found, fresh, Experience(refusals=[said]))
+    after = with_experience(found, fresh, Experience(refusals=[said]), read=NOW)
     assert after.get_column("certain").to_list() == [is_certain]
 
 
@@ -130,7 +160,7 @@ def test_only_the_newest_telling_refusal_is_quoted_on_one_line() -> None:
         refusals=[
             refusal("comment needed\x1b[31m", at="2026-11-03T09:00:00Z"),
             refusal("end date\nneeded \u202e!", at="2026-11-02T09:00:00Z"),
-            refusal("end date", at="2026-11-01T09:00:00Z"),
+            refusal("end date needed", at="2026-11-01T09:00:00Z"),
         ]
     )
     ((_, certain, message),) = found_in(experience)
