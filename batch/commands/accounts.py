@@ -15,7 +15,7 @@ from batch.errors import SettingsError
 from batch.loops.accounts import AccountLookup
 from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
-from batch.names.accounts import ACCOUNT, CLEAR, Wanted, chosen
+from batch.names.accounts import ACCOUNT, CLEAR, NO_CHOICE, Wanted, chosen
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.report.precheck import (
     describe_account_calls,
@@ -25,11 +25,12 @@ from batch.report.precheck import (
     describe_no_accounts,
 )
 from batch.tenant.accounts import AccountChoices
+from batch.text import key_of
 from batch.validate.prepare import ACCOUNT_COLUMNS, blank_to_null
 from batch.validate.tenant_rules import ACCOUNT_FOUND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch.commands.runtime import Runtime
@@ -61,6 +62,13 @@ _NOT_KEPT: Final = _unknown(
     "which account was planned is not known to this machine: discard the run's plan and submit the input again, or "
     f"{CLEAR}"
 )
+
+
+_SEVERAL_NOW: Final = "the person has several accounts there by now: submit the row again"
+
+
+def _key(identity: str, item_type: str, item: str, operation: str) -> tuple[str, str, str, str]:
+    return key_of(identity), item_type, key_of(item), operation
 
 
 def _is_too_long(one: Wanted) -> bool:
@@ -135,6 +143,15 @@ class Accounts:
         """What the accounts mean, to be kept with the run's plan."""
         return {(ACCOUNT, one.as_name): meaning for one, meaning in (self._meanings or {}).items()}
 
+    def keep(self, unsaid: Iterable[Wanted]) -> None:
+        """Know what the rows of a saved plan name."""
+        self._meanings = dict.fromkeys(unsaid, NO_CHOICE)
+
+    def unsaid(self) -> tuple[Wanted, ...]:
+        """What rows name without a request that can say so: the only accounts of their people."""
+        known = (self._meanings or {}).items()
+        return tuple(one for one, meaning in known if not meaning.problem and not any(chosen(meaning)))
+
     def _planned(self, wanted: list[Wanted], ledger: Ledger, run: Run | None) -> dict[Wanted, NameMeaning]:
         """The accounts with which the run was planned, as far as the ledger has kept them."""
         if run is None or not wanted or not ledger.decisions.has_planned(run.id):
@@ -195,13 +212,50 @@ def account_lookup(
     )
 
 
-async def unchosen(lookup: AccountLookup, fresh: pl.DataFrame, view: TenantView, screen: Screen) -> pl.DataFrame:
-    """The fresh changes without an account that need one, by dedupe's TENANT_VERDICTS."""
-    crowded = fresh.filter((pl.col("account") == "") & pl.col("identity_id").is_in(list(view.crowded)))
-    wanted = [Wanted(*change) for change in crowded.select(_CHANGE).rows()]
+async def no_longer_only(lookup: AccountLookup, fresh: pl.DataFrame, unsaid: Iterable[Wanted]) -> pl.DataFrame:
+    """The fresh changes whose row names an only account that is gone or has got company, by dedupe's TENANT_VERDICTS.
+
+    Args:
+        lookup: Says which accounts there are now.
+        fresh: The changes.
+        unsaid: From Accounts.unsaid.
+    """
+    named = {_key(*one[:4]): one for one in unsaid}
+    plain = fresh.filter((pl.col("account") == "") & (pl.col("selection") == "")).select(_CHANGE).rows()
+    wanted = {change: named[_key(*change)] for change in plain if _key(*change) in named}
+    found = await lookup.meanings(wanted.values()) if wanted else {}
+    return pl.DataFrame(
+        [
+            (*change[:3], "", RowClass.REJECTED.value, f"{ACCOUNT_FOUND}: {meaning.problem or _SEVERAL_NOW}")
+            for change, meaning in ((change, found[one]) for change, one in wanted.items())
+            if meaning.problem or chosen(meaning)[0]
+        ],
+        schema=TENANT_VERDICTS,
+        orient="row",
+    )
+
+
+async def unchosen(
+    lookup: AccountLookup,
+    fresh: pl.DataFrame,
+    view: TenantView,
+    screen: Screen,
+    unsaid: Sequence[Wanted],
+    *,
+    ignored: Collection[str],
+) -> pl.DataFrame:
+    """The fresh changes without an account that need one, and `no_longer_only`; unless the rule is ignored."""
+    no_more = await no_longer_only(lookup, fresh, unsaid)
+    if ACCOUNT_FOUND in ignored:
+        return no_more
+    named = {_key(*one[:4]) for one in unsaid}
+    crowded = fresh.filter(
+        (pl.col("account") == "") & (pl.col("selection") == "") & pl.col("identity_id").is_in(list(view.crowded))
+    )
+    wanted = [Wanted(*change) for change in crowded.select(_CHANGE).rows() if _key(*change) not in named]
     found = await lookup.meanings(wanted, view.crowded) if wanted else {}
     screen.say(*describe_left_to_tenant(len(lookup.left_to_tenant)))
-    return pl.DataFrame(
+    unnamed = pl.DataFrame(
         [
             (*one[:3], "", RowClass.REJECTED.value, f"{ACCOUNT_FOUND}: {meaning.problem}")
             for one, meaning in found.items()
@@ -210,6 +264,7 @@ async def unchosen(lookup: AccountLookup, fresh: pl.DataFrame, view: TenantView,
         schema=TENANT_VERDICTS,
         orient="row",
     )
+    return pl.concat([no_more, unnamed])
 
 
 def with_accounts(

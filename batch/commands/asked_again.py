@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.commands.accounts import no_longer_only
 from batch.dedupe.again import as_if_unplanned, moved
 from batch.dedupe.overlap import KEY
 from batch.errors import PlanRefusedError
 from batch.report.plan_rows import operation_said
+from batch.states import State
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from batch.commands.input_run import InputRun
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
+    from batch.loops.accounts import AccountLookup
     from batch.model import Run
 
 MOST_LISTED: Final = 20
@@ -68,6 +71,7 @@ class AskedAgain:
             StoppedError: The tenant can't be reached, or the run was taken over.
         """
         classified = await asyncio.to_thread(self._job.classified, self._ledger, self._run)
+        self._check.unsaid = self._job.accounts.unsaid()
         again, changes, known = as_if_unplanned(
             classified.changes,
             classified.known,
@@ -77,7 +81,26 @@ class AskedAgain:
             now=self._runtime.now(),
         )
         asked = replace(classified, changes=changes, known=known)
-        found = moved(again, await self._check.ask_again(self._ledger, asked))
+        await self._leave_out(requests, again, moved(again, await self._check.ask_again(self._ledger, asked)))
+
+    async def only_accounts(self, lookup: AccountLookup) -> None:
+        """Leave out, of a run that another command has planned, what names an only account that is so no more.
+
+        Args:
+            lookup: Says which accounts there are now.
+
+        Raises:
+            PlanRefusedError: Something has moved, and all or nothing is to be sent.
+        """
+        classified = await asyncio.to_thread(self._job.classified, self._ledger, self._run)
+        if not (unsaid := self._job.accounts.unsaid()):
+            return
+        own = classified.known.filter((pl.col("run") == self._run.id) & (pl.col("state") == State.PLANNED.value))
+        planned = classified.changes.join(own.select(KEY).unique(), on=KEY, how="semi")
+        found = await no_longer_only(lookup, planned, unsaid)
+        await self._leave_out(own.get_column("request").unique().to_list(), planned, found)
+
+    async def _leave_out(self, requests: Collection[int], again: pl.DataFrame, found: pl.DataFrame) -> None:
         if found.is_empty():
             return
         left = found.height

@@ -66,6 +66,7 @@ class InputRun:
     Attributes:
         digest: Identifies the input, once its run was looked for.
         names: Of its files.
+        accounts: That its rows name.
         doubts: The other runs whose doubts hold rows back, when the input was last classified.
         is_kept: Whether no other input may take over what was planned and not sent.
     """
@@ -92,7 +93,7 @@ class InputRun:
         self._runtime = runtime
         self._screen = screen
         self._names = Names(settings, screen, runtime)
-        self._accounts = Accounts(settings, screen, runtime)
+        self.accounts = Accounts(settings, screen, runtime)
         self._mistrust = Mistrust(settings, screen, runtime)
         self._tenant = tenant
         self._consent = consent
@@ -204,7 +205,7 @@ class InputRun:
         if names_accounts(rows):
             rows = self._names.resolved(rows, ledger, self._tenant, run)
             validated = validate(rows, dialect=self._settings.dialect, now=run.started_at if run else self._moment)
-            self._accounts.look_up(validated, rows, ledger, sessions, run)
+            self.accounts.look_up(validated, rows, ledger, sessions, run)
 
     def _drop_what_others_planned(self, ledger: Ledger, run: Run) -> bool:
         """Drop what another machine has planned in this run, so that it is planned anew from the input at hand.
@@ -293,7 +294,7 @@ class InputRun:
         """The rows, validated as of the run's first plan, so that a continued run gets the same result."""
         rows = self._names.resolved(self._table().rows, ledger, self._tenant, run)
         validated = validate(rows, dialect=self._settings.dialect, now=self._moment)
-        validated = self._accounts.resolved(validated, rows, ledger, run)
+        validated = self.accounts.resolved(validated, rows, ledger, run)
         self._places = places(validated)
         return validated
 
@@ -330,6 +331,7 @@ class InputRun:
         classified = self.classified(ledger, run, resubmit=resubmit)
         unproven = self._mistrust.held_back(ledger, classified, resubmit, check)
         classified = with_tenant_verdicts(classified, unproven)
+        check.unsaid = self.accounts.unsaid()
         verdicts = check.ask(ledger, classified)
         run_id = ledger.plans.run_id(self._tenant, self.digest)
         classified = with_tenant_verdicts(classified, verdicts)
@@ -385,7 +387,7 @@ class InputRun:
 
     def _meanings(self, ledger: Ledger) -> Mapping[NameKey, NameMeaning]:
         """What the names and accounts mean, to be kept with the plan."""
-        return {**self._names.meanings(ledger, self._tenant), **self._accounts.meanings()}
+        return {**self._names.meanings(ledger, self._tenant), **self.accounts.meanings()}
 
     def _check_dialect(self, run: Run) -> None:
         if run.dialect != self._settings.api:

@@ -15,6 +15,7 @@ from batch.commands.plan_table import table_of
 from batch.dedupe.overlap import KEY
 from batch.errors import PlanRefusedError
 from batch.model import IdentityBy, RowClass
+from batch.names.accounts import Wanted
 from batch.names.known import kept_kind
 from batch.names.meaning import NameMeaning, NameOutcome
 from batch.pipeline import places, plan_fresh
@@ -60,6 +61,7 @@ class PlanRun(InputRun):
         self._saved = saved
         self._title = title
         self._is_first = self._waits = False
+        self.accounts.keep(Wanted(*one) for one in saved.circumstances.options.get("accounts", ()))
 
     def planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
         """See InputRun.

@@ -10,6 +10,7 @@ import polars as pl
 from batch.api.accounts import chosen_account, is_selection
 from batch.api.dialects import Operation
 from batch.errors import BrokenPromiseError, PlanRefusedError
+from batch.names.accounts import Wanted
 from batch.plan.check import check_plan
 from batch.read import METADATA_PREFIX, Column, Table
 from batch.report.plan_rows import operation_said
@@ -64,6 +65,10 @@ def _is_sound(saved: SavedPlan, dialect: Dialect, now: datetime) -> bool:
     for operation, selection in chosen.unique().rows():
         if not is_selection(selection, grants=operation == Operation.GRANT):
             return False
+    if not all(
+        isinstance(word, str) for one in saved.circumstances.options.get("accounts", ()) for word in Wanted(*one)
+    ):
+        return False
     plan = saved.plan
     requests = plan.changes.get_column("request")
     if requests.min() != 0 or requests.max() != plan.requests - 1:

@@ -48,7 +48,6 @@ from batch.status.findings import entitlements_to_ask, items_to_ask
 from batch.status.in_progress import count_unclear, not_held, plain_grants, tenant_verdicts
 from batch.text import without_password
 from batch.validate.rows import EXTENDS
-from batch.validate.tenant_rules import ACCOUNT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.loops.precheck_scope import PrecheckScope
     from batch.model import Run
+    from batch.names.accounts import Wanted
     from batch.pipeline import Classified
     from batch.plan.plan import Plan
     from batch.settings import Settings
@@ -89,6 +89,7 @@ class CommandPrecheck:
         approvals: What the newest plan asks of approvers; None without one.
         unknown: Sentences about what the tenant does not show.
         end_dates: Sentences about end dates that the newest plan changes.
+        unsaid: From Accounts.unsaid, for the changes at hand.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class CommandPrecheck:
         self.end_dates: tuple[str, ...] = ()
         self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
+        self.unsaid: tuple[Wanted, ...] = ()
         self._unchosen = pl.DataFrame(schema=TENANT_VERDICTS)
 
     def ask(self, ledger: Ledger, classified: Classified) -> pl.DataFrame:
@@ -358,11 +360,13 @@ class CommandPrecheck:
                 if holders_of_roles:
                     tenant_view = replace(tenant_view, ends=await end_dates.ask(holders_of_roles))
                 await self.preflight.ask(preflight, fresh, tenant_view)
-                if dialect.paths.accounts_selection and ACCOUNT_FOUND not in settings.ignore:
+                if dialect.paths.accounts_selection:
                     lookup = account_lookup(
                         session, ledger, tenant, settings, self._screen, self._runtime, since=self._since
                     )
-                    self._unchosen = await unchosen(lookup, fresh, tenant_view, self._screen)
+                    self._unchosen = await unchosen(
+                        lookup, fresh, tenant_view, self._screen, self.unsaid, ignored=settings.ignore
+                    )
                     unshown += tuple(describe_no_accounts(lookup.closed))
             unshown += tuple(describe_closed_end_dates(end_dates.closed, dialect))
             self.pace = session.pace.present

@@ -163,7 +163,16 @@ def preview(
         if save_to is not None:
             save(
                 saved_plan(
-                    classified, plan, view, settings, ledger=ledger_id, tenant=tenant, digest=digest, now=now, by=column
+                    classified,
+                    plan,
+                    view,
+                    settings,
+                    ledger=ledger_id,
+                    tenant=tenant,
+                    digest=digest,
+                    now=now,
+                    by=column,
+                    unsaid=accounts.unsaid(),
                 ),
                 save_to,
                 settings,

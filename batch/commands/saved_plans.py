@@ -28,9 +28,11 @@ from batch.tenant.address import tenant_names
 from batch.validate.rows import EXTENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from batch.commands.screen import Screen
+    from batch.names.accounts import Wanted
     from batch.pipeline import Classified
     from batch.plan import Plan
     from batch.read import Column
@@ -55,6 +57,7 @@ def saved_plan(
     digest: str,
     now: datetime,
     by: Column | None,
+    unsaid: Sequence[Wanted] = (),
 ) -> SavedPlan:
     """A plan as it is saved, without signatures.
 
@@ -68,6 +71,7 @@ def saved_plan(
         digest: Identifies the input's rows.
         now: When it was made.
         by: The user's column that changes are counted by.
+        unsaid: From Accounts.unsaid.
 
     Raises:
         SettingsError: Nothing is to be sent.
@@ -104,7 +108,8 @@ def saved_plan(
             "resubmit": sorted(map(str, settings.resubmit)),
             "ignore": [*settings.ignore],
             "strict": settings.strict,
-        },
+        }
+        | ({"accounts": [[*one] for one in unsaid]} if unsaid else {}),
         known={name: document[name] for name in _KNOWN} | {"by": {"column": by.header} if by else None},
     )
     ordered = changes.select(

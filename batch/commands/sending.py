@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batch.answers.events import Notice, Settled, tell_each
+from batch.commands.accounts import account_lookup
 from batch.commands.asked_again import AskedAgain
 from batch.commands.compare import CommandComparison, may_be_one
 from batch.commands.interrupt import on_interrupt
@@ -19,7 +21,7 @@ from batch.commands.webhook import WAVE
 from batch.errors import StoppedError
 from batch.loops.send import Submitter
 from batch.loops.waves import Waves
-from batch.model import EMPTY_TALLY
+from batch.model import EMPTY_TALLY, CheckTenant
 from batch.plan.waves import Moment, Patience, describe_waves
 from batch.report.messages import STOPPING
 from batch.report.progress import Progress
@@ -160,6 +162,12 @@ class Sending:
                 return error, False
             settler = settler_of(self._ledger, session, settings, self._runtime, tell, [run, *others])
             waves = self._waves(run, session, tell)
+            if waves is None and not self._job.has_just_planned and settings.check_tenant is not CheckTenant.NEVER:
+                since = self._runtime.now() - timedelta(seconds=settings.max_age)
+                tenant_name = self._sessions.access.tenant
+                await self._asked_again(run).only_accounts(
+                    account_lookup(session, self._ledger, tenant_name, settings, screen, self._runtime, since=since)
+                )
             submitter = Submitter(
                 run,
                 ledger=self._ledger,
@@ -186,6 +194,17 @@ class Sending:
             if settler.unconfirmed and not interruption.asked:
                 return still_unconfirmed(settler), False
             return None, bool(interruption.asked)
+
+    def _asked_again(self, run: Run) -> AskedAgain:
+        return AskedAgain(
+            self._job,
+            run,
+            self._ledger,
+            self._check,
+            self._screen,
+            self._runtime,
+            all_or_nothing=self._settings.all_or_nothing,
+        )
 
     def _waves(self, run: Run, session: TenantSession, tell: Tell) -> Waves | None:
         """The waves of the run, by the settings or by what an earlier command has settled; None if it has none."""
@@ -220,15 +239,7 @@ class Sending:
             clock=runtime.clock,
             tell=tell,
             look=look,
-            before_wave=AskedAgain(
-                self._job,
-                run,
-                ledger,
-                self._check,
-                self._screen,
-                runtime,
-                all_or_nothing=settings.all_or_nothing,
-            ),
+            before_wave=self._asked_again(run),
             just_planned=self._job.has_just_planned,
             announce=announce,
         )

@@ -318,3 +318,62 @@ def test_a_row_without_an_account_can_be_sent_all_the_same(
     ended = submit(program, tenant, path, "--api", "v1", "--ignore", "account_found")
     assert ended.json["rows"]["rejected"] == 1, ended.err
     assert tenant.tenant.audit.posts >= 1
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+@pytest.mark.parametrize(("api", "operation"), [("v1", "GRANT"), ("v1", "REVOKE"), ("v2025", "REVOKE")])
+def test_a_saved_plan_carries_the_only_account_that_its_row_names(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, api: str, operation: str, *, is_replaced: bool
+) -> None:
+    world, known = World(tenant), tenant.tenant.known
+    first, second = world.accounts
+    known.change_person(world.several.id, accounts=(first,))
+    if operation == "REVOKE":
+        tenant.tenant.hold(world.several.id, ItemType.ENTITLEMENT, world.item.id, account=first.native_identity)
+    path = write_rows(tmp_path / "a.csv", [world.row(world.several, first.name, operation=operation)])
+    saved = tmp_path / "p.plan"
+    planned = program("plan", path, "--api", api, "--save", saved, env=environment(tenant))
+    assert planned.code == 0, planned.err
+    known.change_person(world.several.id, accounts=(second,) if is_replaced else (first, second))
+    ended = submit(program, tenant, saved, "--max-age", "0")
+    assert "names none" not in ended.err
+    bodies = [str(one.body) for one in tenant.tenant.audit.accepted]
+    assert all(first.native_identity in body and second.native_identity not in body for body in bodies)
+    assert len(bodies) == 1 or (is_replaced and operation == "REVOKE"), ended.err
+
+
+def test_the_next_wave_leaves_out_what_names_an_only_account_that_it_cannot_say_and_that_is_so_no_more(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world, known = World(tenant), tenant.tenant.known
+    first, second = world.accounts
+    known.change_person(world.several.id, accounts=(first,))
+    (only,) = (one for one in known.accounts(known.described(world.single.id)) if one.source.id == first.source.id)
+    rows = [world.row(world.single, only.name), world.row(world.several, first.name) | {"comment": "later"}]
+    path = write_rows(tmp_path / "a.csv", rows)
+    waiting = submit(program, tenant, path, "--api", "v2025", "--wave", "1/day")
+    assert (waiting.code, tenant.tenant.audit.posts) == (4, 1), waiting.err
+    sent = {person for person, _ in on_accounts(tenant)}
+    for person, accounts in ((world.several, (first, second)), (world.single, (only, second))):
+        known.change_person(person.id, accounts=accounts)
+    ended = submit(program, tenant, path, "--api", "v2025", "--wave", "2/hour")
+    assert tenant.tenant.audit.posts == 1, ended.err
+    assert "1 change of this wave is not to be sent" in ended.err
+    assert "there are several accounts on" in ended.err
+    assert {person for person, _ in on_accounts(tenant)} == sent
+
+
+def test_a_saved_plan_that_cannot_say_an_only_account_leaves_out_what_names_it_if_it_is_so_no_more(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world, known = World(tenant), tenant.tenant.known
+    known.change_person(world.several.id, accounts=world.accounts[:1])
+    path = write_rows(tmp_path / "a.csv", [world.row(world.several, world.accounts[0].name)])
+    saved = tmp_path / "p.plan"
+    planned = program("plan", path, "--api", "v2025", "--save", saved, env=environment(tenant))
+    assert planned.code == 0, planned.err
+    known.change_person(world.several.id, accounts=world.accounts)
+    ended = submit(program, tenant, saved, "--max-age", "0")
+    assert "1 change of" in ended.err
+    assert "there are several accounts on" in ended.err
+    assert tenant.tenant.audit.posts == 0
