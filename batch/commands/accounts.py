@@ -25,7 +25,7 @@ from batch.report.precheck import (
     describe_no_accounts,
 )
 from batch.tenant.accounts import AccountChoices
-from batch.text import key_of
+from batch.text import id_key, key_of
 from batch.validate.prepare import ACCOUNT_COLUMNS, blank_to_null
 from batch.validate.tenant_rules import ACCOUNT_FOUND
 
@@ -288,10 +288,14 @@ def with_accounts(
             problems.setdefault(int(rows[position]), []).append(meaning.problem)
     lines = [(position, *chosen(meaning)) for position, meaning in found.items() if not meaning.problem]
     accounts = pl.DataFrame(lines, schema={"position": pl.UInt32, "key": pl.String, "how": pl.String}, orient="row")
+    alike = (id_key(pl.col("identity_id")), "item_type", id_key(pl.col("item_id")), "operation", "account")
+    named = pl.col("selection").max().over(*alike)
     changes = (
         changes.join(accounts, on="position", how="left", maintain_order="left")
         .filter(~pl.col("row").is_in(list(problems)))
         .with_columns(account=pl.col("key").fill_null(""), selection=pl.col("how").fill_null(""))
+        # Of rows that repeat each other, one is sent: with the only account, if one of them names it.
+        .with_columns(pl.when(pl.col("account") == "").then(named).otherwise("selection").alias("selection"))
         .select(validated.changes.columns)
     )
     rejected = pl.DataFrame(

@@ -377,3 +377,14 @@ def test_a_saved_plan_that_cannot_say_an_only_account_leaves_out_what_names_it_i
     assert "1 change of" in ended.err
     assert "there are several accounts on" in ended.err
     assert tenant.tenant.audit.posts == 0
+
+
+def test_rows_that_repeat_each_other_go_with_the_only_account_that_one_of_them_names(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world, known = World(tenant), tenant.tenant.known
+    known.change_person(world.several.id, accounts=world.accounts[:1])
+    rows = [world.row(world.several), world.row(world.several, world.accounts[0].name)]
+    ended = submit(program, tenant, write_rows(tmp_path / "a.csv", rows), "--api", "v1")
+    assert ended.code == 0, ended.err
+    assert on_accounts(tenant) == {(world.several.id, world.accounts[0].native_identity): 1}
