@@ -82,6 +82,7 @@ def test_a_plan_that_another_machine_drops_is_made_anew_once(
     assert sorted(accepted(tenant).values()) == [1, 1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("look", range(4, 7))
 def test_another_machine_plans_the_same_input_anew_at_the_same_moment(
     program: Program, tenant: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: int

@@ -88,6 +88,7 @@ def test_an_undisturbed_run_audits_clean(work: Callable[..., Ended]) -> None:
     assert "Ledger and list agree: nothing was submitted twice, and nothing is missing." in shown.out
 
 
+@pytest.mark.thorough
 def test_every_item_at_the_tenant_has_the_attempt_id_of_the_ledgers_event(
     work: Callable[..., Ended], tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_body_that_the_tenant_accepted_twice_is_reported(
     assert identity(0) in shown.out
 
 
+@pytest.mark.thorough
 def test_track_reports_a_change_that_was_submitted_twice(work: Callable[..., Ended], tenant: RunningSandbox) -> None:
     post_again(tenant, **{ATTEMPT_ID_KEY: "another"})
     ended = work("track", "--track-for", "0")
@@ -141,6 +143,7 @@ def test_track_reports_a_change_that_was_submitted_twice(work: Callable[..., End
     assert ended.code == 3
 
 
+@pytest.mark.thorough
 def test_a_row_that_names_a_request_which_the_ledger_does_not_have_is_reported(
     work: Callable[..., Ended], tenant: RunningSandbox
 ) -> None:
@@ -179,6 +182,7 @@ def test_requests_that_are_newer_than_a_ledger_put_back_to_an_earlier_state_are_
     assert found(run("audit", "--json")) == {"states_differ": len(ROWS)}
 
 
+@pytest.mark.thorough
 def test_a_discarded_change_that_has_arrived_is_no_finding_once_the_ledger_knows_it(
     program: Program, tenant: RunningSandbox, ledger: Path, tmp_path: Path
 ) -> None:
@@ -203,6 +207,7 @@ def test_rows_of_others_and_of_other_ledgers_are_not_compared(
     assert ended.json["of_other_ledgers"] == 1
 
 
+@pytest.mark.thorough
 def test_a_rejection_that_the_tenant_took_back_is_reported(work: Callable[..., Ended], tenant: RunningSandbox) -> None:
     tenant.tenant.conclude("REJECTED", identity=identity(9))
     work("track", "--track-for", "0")
@@ -233,6 +238,7 @@ def test_an_accepted_change_that_is_not_listed_after_an_hour_is_reported_unless_
         assert missing == {(row["identity_id"], row["item_id"]) for row in ROWS} - explained
 
 
+@pytest.mark.thorough
 def test_one_run_can_be_audited_alone(work: Callable[..., Ended], tenant: RunningSandbox, tmp_path: Path) -> None:
     second = work("submit", write_rows(tmp_path / "b.csv", [grant(80, 1)]), "--yes", "--json").json["run"]
     post_again(tenant, **{ATTEMPT_ID_KEY: "another"})

@@ -334,6 +334,7 @@ def test_submitting_the_undo_file_revokes_exactly_the_granted_changes(
         assert work.is_sound()
 
 
+@pytest.mark.thorough
 def test_an_undone_input_reports_its_undo_and_a_changed_input_grants_again(program: Program, tmp_path: Path) -> None:
     with running_tenant() as tenant:
         work = Work(program, tenant, tmp_path)

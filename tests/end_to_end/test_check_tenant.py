@@ -330,6 +330,7 @@ def test_a_failed_precheck_stops_the_run_before_sending(program: Program, tenant
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_an_interrupted_precheck_sends_nothing(number: signal.Signals, path: Path) -> None:
     with running_sandbox(SandboxSettings(rate=FAST, latency=(3600.0, 3600.0))) as sandbox:
@@ -364,6 +365,7 @@ def test_a_plan_asks_what_submit_asks_and_says_what_it_could_not_check(
     assert precheck_calls(tenant) == before
 
 
+@pytest.mark.thorough
 def test_a_new_ledger_stops_if_another_one_has_submitted_to_the_tenant(
     program: Program, tenant: RunningSandbox, path: Path, tmp_path: Path
 ) -> None:

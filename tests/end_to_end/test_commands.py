@@ -178,6 +178,7 @@ def test_status_and_runs_show_the_progress_of_a_run(program: Program, tenant: Ru
     assert program("status", "nonsense").code == 2
 
 
+@pytest.mark.thorough
 def test_discarded_changes_are_forgotten_and_can_be_submitted_again(
     program: Program, tenant: RunningSandbox, path: Path
 ) -> None:

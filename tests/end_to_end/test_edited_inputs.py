@@ -213,6 +213,7 @@ def test_a_doubt_that_stays_open_holds_back_only_its_own_rows(
     assert f"`access-batch settle {run.id} --arrived " in ended.err
 
 
+@pytest.mark.thorough
 def test_settle_without_flags_asks_the_tenants_list_and_needs_no_input(
     program: Program, slow_tenant: RunningSandbox, tmp_path: Path
 ) -> None:

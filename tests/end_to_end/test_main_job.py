@@ -146,6 +146,7 @@ def test_several_items_in_a_cell_are_several_changes_of_one_row(
     assert ended.json["changes"]["accepted"] == 2
 
 
+@pytest.mark.thorough
 def test_a_single_unknown_identity_does_not_stop_the_others(program: Program, tmp_path: Path) -> None:
     from batch.api.dialects import Rate  # noqa: PLC0415 - this test alone needs a tenant that knows its people
     from batch.sandbox.server import running_sandbox  # noqa: PLC0415 - as above

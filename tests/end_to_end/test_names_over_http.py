@@ -102,6 +102,7 @@ def test_the_screen_and_the_json_report_the_names(program: Program, tenant: Runn
     assert accepted(tenant) == {}
 
 
+@pytest.mark.thorough
 def test_recent_names_are_not_looked_up_again(program: Program, tenant: RunningSandbox, sample: Path) -> None:
     first = program("plan", sample, env=environment(tenant))
     assert "Nothing was sent." in first.out
@@ -140,6 +141,7 @@ def test_an_input_stays_the_same_run_if_a_name_moves_to_somebody_else(program: P
         assert {pair[1] for pair in accepted(tenant)} == {second}
 
 
+@pytest.mark.thorough
 def test_a_stopped_run_continues_for_the_people_in_its_plan(program: Program, tmp_path: Path) -> None:
     alias, first, _ = moved()
     shared = sample_mistakes(DIRECTORY)[1][NAMED_HEADER.index("identity")]
@@ -166,6 +168,7 @@ def test_a_stopped_run_continues_for_the_people_in_its_plan(program: Program, tm
         assert ended.json["names"]["calls"] == 0
 
 
+@pytest.mark.thorough
 def test_a_new_joiner_is_found_if_the_same_input_is_submitted_again(program: Program, tmp_path: Path) -> None:
     known = {name for person in DIRECTORY.people for name in (person.alias, person.display_name)}
     joiner = next(person for person in OTHER_DIRECTORY.people if person.alias not in known)
@@ -269,6 +272,7 @@ def test_a_token_that_may_not_read_roles_sends_nothing_and_the_error_names_the_s
         assert tenant.tenant.audit.posts == 0
 
 
+@pytest.mark.thorough
 def test_the_embedded_sandbox_resolves_names(program: Program, sample: Path) -> None:
     ended = program("submit", sample, "--sandbox", "--yes", "--json", "--rate", "5000/1")
     assert ended.json["names"]["ambiguous"] == 1

@@ -247,6 +247,7 @@ def test_the_results_of_a_later_submit_show_the_tenants_state_of_each_row(
     assert [row["_line"] for row in read_rows(results.with_name("tracked.csv"))] == ["2", "3", "4", "5"]
 
 
+@pytest.mark.thorough
 def test_resubmit_sends_a_rejected_change_again_exactly_once(work: Work, path: Path) -> None:
     work.submit(path)
     work.conclude("REQUEST_COMPLETED", "REJECTED", "CANCELLED")

@@ -71,6 +71,7 @@ def tenant() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
+@pytest.mark.thorough
 def test_commands_that_would_write_stop_and_audit_reports_it(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file_limit", [60_000, 140_000, 200_000])
 def test_a_full_disk_stops_the_run_before_an_unrecorded_attempt(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path, file_limit: int

@@ -37,6 +37,7 @@ ROWS = [grant(person, person) for person in range(4)]
 FORGER = MachineKey(b"somebody with a key of their own")
 
 
+@pytest.mark.thorough
 def test_what_another_machine_records_as_not_arrived_is_looked_for_in_the_tenant(
     program: Program, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_another_machine_sends_what_it_finds_not_arrived_in_the_same_command(pro
         assert (again.code, accepted(tenant)) == (0, once(map(pair_of, ROWS))), again.err
 
 
+@pytest.mark.thorough
 def test_what_another_machine_dropped_before_it_died_is_planned_anew_though_a_doubt_is_open(
     program: Program, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_request_that_is_not_found_waits_for_settle(
     assert program("ledger", "verify").out == "The ledger is sound.\n"
 
 
+@pytest.mark.thorough
 def test_settle_arrived_makes_a_request_accepted(program: Program, secretive: RunningSandbox, tmp_path: Path) -> None:
     secretive.faults.add(Fault.DROP_BEFORE)
     path = write_rows(tmp_path / "a.csv", ROWS)

@@ -153,6 +153,7 @@ def test_a_databases_files_put_back_under_a_running_process_end_it(
         server.stop(signal.SIGQUIT)
 
 
+@pytest.mark.thorough
 def test_a_ledger_copied_without_its_wal_sends_nothing_twice(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_ledger_copied_without_its_wal_sends_nothing_twice(
     assert "older than this machine has seen it" in ended.err
 
 
+@pytest.mark.thorough
 def test_a_lost_change_is_imported_though_the_ledger_knows_another_of_its_pair(
     program: Program, ledger: Path, tmp_path: Path
 ) -> None:
@@ -331,6 +333,7 @@ def test_a_machine_that_cannot_keep_how_new_the_ledger_is_says_so_before_it_send
     assert ended.err.count("This machine can't record the ledger's newest state") == 1
 
 
+@pytest.mark.thorough
 def test_another_machine_finds_the_requests_that_the_list_shows(
     program: Program, path: Path, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +362,7 @@ def test_an_undisturbed_run_makes_one_call_for_the_comparison(
     assert tenant.tenant.audit.calls["status"] == 3, "nothing was sent, so nothing was compared"
 
 
+@pytest.mark.thorough
 def test_a_stale_ledger_without_any_accepted_request_stops_and_sends_nothing(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:

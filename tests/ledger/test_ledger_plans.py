@@ -238,6 +238,7 @@ def test_a_password_that_an_older_version_stored_in_an_inputs_url_is_not_shown(l
     assert ledger.runs.named("").inputs == ("https://host/a@b.csv", "a.csv?")
 
 
+@pytest.mark.thorough
 def test_a_bulk_lookup_gives_the_same_changes_as_single_lookups(ledger: Ledger) -> None:
     many = plan_of([change(f"i{number:05}", "r1", comment=f"{number}") for number in range(20_001)]).changes
     made = plan(many.drop("request"), DIALECTS["beta"].limits)

@@ -119,6 +119,7 @@ def test_the_old_ledger_holds_requests_in_every_state(old: Path) -> None:
     assert {state for (state,) in rows(old, "SELECT state FROM request")} == {state.value for state in State}
 
 
+@pytest.mark.thorough
 def test_the_upgrade_makes_a_backup_and_leaves_a_sound_ledger(old: Path, version: str) -> None:
     with open_ledger(old, key=lambda: KEY_OF_0008) as upgraded:
         notice, *sealed = upgraded.notices
@@ -254,6 +255,7 @@ def test_no_run_of_an_older_ledger_is_sent_in_waves_until_it_is_asked_for(upgrad
     assert upgraded.verify() == ()
 
 
+@pytest.mark.thorough
 def test_a_new_run_can_be_added_after_the_upgrade(upgraded: Ledger) -> None:
     run = write(upgraded, [change("someone new", "r1")], digest="new")
     assert claim(upgraded, run).recipients == ("someone new",)

@@ -390,6 +390,7 @@ def own_server(short_folder: Path) -> Iterator[RealServer]:
         own.stop(signal.SIGQUIT)
 
 
+@pytest.mark.thorough
 def test_a_crash_in_a_transaction_is_survived_and_reported(own_server: RealServer) -> None:
     said: list[str] = []
     url = own_server.url("postgres")

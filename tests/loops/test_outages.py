@@ -207,6 +207,7 @@ def test_the_growing_silence_after_each_of_three_violations_is_kept_in_full(ledg
     assert [round(seconds) for seconds, reason in notes.waits if "429" in reason] == [60, 300, 1200]
 
 
+@pytest.mark.thorough
 def test_a_run_backs_off_from_five_minutes_of_refused_connections_and_completes(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(150)), Notes()
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: REFUSED_CONNECTION if 1010 <= moment < 1310 else None)
@@ -227,6 +228,7 @@ def test_five_minutes_of_errors_leave_few_requests_unconfirmed_and_all_are_settl
     assert 0 < notes.undecided < 30
 
 
+@pytest.mark.thorough
 def test_a_long_outage_stops_the_run_and_a_later_process_completes_it(ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(150)), Notes()
     tenant = StrictTenant(lambda _: 100, outage=lambda moment: REFUSED_CONNECTION if 1010 <= moment < 5000 else None)
@@ -252,6 +254,7 @@ def test_silence_that_the_tenant_asked_for_does_not_count_as_an_outage(ledger: L
     assert tenant.accepted == all_once(5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("asked", [0.0, 1.0])
 def test_a_tenant_that_turns_every_call_away_for_a_moment_is_lost_in_the_end(asked: float, ledger: Ledger) -> None:
     run, notes = write(ledger, *singles(5)), Notes()

@@ -86,6 +86,7 @@ async def test_parts_of_refused_requests_do_not_count_as_refused_requests(ledger
     assert stage.states()["REFUSED"] == 10 * len(requests)
 
 
+@pytest.mark.thorough
 async def test_a_few_large_requests_stop_the_run_after_enough_people_and_items_were_refused(
     ledger: Ledger, path: Place
 ) -> None:

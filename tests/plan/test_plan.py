@@ -153,6 +153,7 @@ def test_the_order_of_the_rows_makes_no_difference(wanted: list[dict[str, str]],
     assert made.changes["request"].unique().sort().to_list() == list(range(made.requests))
 
 
+@pytest.mark.thorough
 @settings(max_examples=30)
 @given(wanted=wanted_changes())
 def test_people_who_want_the_same_need_no_more_grants_than_their_own_product(wanted: list[dict[str, str]]) -> None:

@@ -245,6 +245,7 @@ _ROWS = st.builds(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=90)
 @given(rows=st.lists(_ROWS, max_size=10), order=st.randoms(use_true_random=False), cut=st.integers(0, 10))
 def test_the_order_of_pages_and_repeats_of_rows_change_nothing(rows: list[StatusRow], order: Any, cut: int) -> None:

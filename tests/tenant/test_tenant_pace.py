@@ -561,6 +561,7 @@ def test_a_share_that_was_cut_in_the_future_climbs_back(world: World, tmp_path: 
     assert world.events.allowed[-1] == 100
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("permitted_at", ["1e15", "-1e15", "9e999", "'later'"])
 def test_calls_that_nobody_will_report_hold_a_process_up_for_a_window_only(
     permitted_at: str, world: World, tmp_path: Path
@@ -643,6 +644,7 @@ class Computer:
             await self.world.send(process.pace, count, lives=lambda: process.lives)
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rate=st.builds(Rate, requests=st.integers(1, 12), seconds=st.floats(0.1, 20)),

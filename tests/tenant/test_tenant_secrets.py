@@ -268,6 +268,7 @@ def test_no_text_of_an_answer_holds_a_secret(secret: str, before: str, after: st
     assert secret not in failure.text
 
 
+@pytest.mark.thorough
 def test_any_document_can_be_cleaned() -> None:
     known = knowing(SECRET)
     document: Any
