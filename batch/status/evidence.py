@@ -383,12 +383,10 @@ def requested_already(request: Request, existing: Iterable[Existing]) -> tuple[C
 
 
 def places_held(request: Request, holdings: Mapping[str, Collection[tuple[str, str]]]) -> frozenset[Place]:
-    """The changes of a grant whose items their recipients hold.
+    """The changes of a grant whose items their recipients hold: by the types and ids of the items that people hold.
 
-    Args:
-        request: A grant; while access is held, its revoke is not done. If it names an account, another may hold it; and
-            if it has dates, access that is held until another date shows nothing about it.
-        holdings: The types and ids of the items that people hold.
+    While access is held, its revoke is not done. If a grant names an account, another may hold it; if it has dates,
+    access that is held may end on another one.
     """
     if request.operation is not Operation.GRANT:
         return frozenset()
