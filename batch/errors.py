@@ -10,6 +10,7 @@ AccessBatchError
 │   ├── UnfitTokenError        … a token that can't submit: no user stands behind it
 │   ├── GuardError             … a plan that changes more than the guards allow
 │   ├── PlanRefusedError       … a saved plan that must not be applied
+│   │   └── NotAllError        … some of it is not to be sent any more, and all or nothing was asked for
 │   ├── LedgerRefusedError     … a ledger of another kind, too new, or not writable
 │   └── LedgerChangedError     … somebody has changed the ledger: nothing more is sent
 ├── StoppedError               exit 4: stopped early, everything recorded, resumable by the same command
@@ -32,7 +33,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 CHECK_ADDRESS: Final = "Check the base URL, --api and the network; then run the same command again."
 """What to do if something other than the API answers."""
@@ -100,6 +101,14 @@ class GuardError(UsageError):
 
 class PlanRefusedError(UsageError):
     """A saved plan that was changed, lacks a signature, or was made for something else. Nothing was sent."""
+
+
+class NotAllError(PlanRefusedError):
+    """Not everything that was planned is to be sent any more, and all or nothing was asked for."""
+
+    def __init__(self, message: str, *, next_step: str, moved: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(message, next_step=next_step)
+        self.known = {"moved": moved}
 
 
 class LedgerRefusedError(UsageError):

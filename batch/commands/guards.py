@@ -29,18 +29,19 @@ MOST_COUNTED: Final = 300
 
 
 def require_within_limits(
-    changes: pl.DataFrame, settings: Settings, check: CommandPrecheck, ledger: Ledger
-) -> tuple[RevokedItem, ...]:
-    """Check that a plan is within the limits of the settings.
+    changes: pl.DataFrame, settings: Settings, check: CommandPrecheck, ledger: Ledger, *, run: str = ""
+) -> float | None:
+    """Check that a plan, or what is left of one, is within the limits of the settings.
 
     Args:
         changes: The planned changes.
         settings: The limits.
         check: Asks the tenant.
         ledger: Counts the calls.
+        run: Id of the run that has planned them before; empty for a new plan.
 
     Returns:
-        The items that it revokes, with their holders if there is a limit on their share.
+        The greatest share of its holders from whom an item is revoked, in percent; None if they were not counted.
 
     Raises:
         GuardError: It is not, or the holders of an item can't be counted.
@@ -62,13 +63,19 @@ def require_within_limits(
             for kind, item, people in revoked
         )
         broken += broken_share(counted, limits.max_revoke_share)
+    if broken and run:
+        raise GuardError(
+            " ".join([f"The rest of run {run} is larger than the guards allow.", *broken]),
+            next_step=f"Nothing more was sent. Drop what is left: access-batch discard {run}; raise a limit only if "
+            f"this is meant: {_options(broken)}.",
+        )
     if broken:
         raise GuardError(
             " ".join(["The plan is larger than the guards allow.", *broken]),
             next_step="Nothing was written or sent. Divide the input or correct it; raise a limit only if this is "
             f"meant: {_options(broken)}.",
         )
-    return counted
+    return max((one.share or 0 for one in counted), default=None)
 
 
 def with_guards(settings: Settings, addresses: Collection[str] = ()) -> Settings:

@@ -9,9 +9,10 @@ import polars as pl
 from batch.commands.accounts import Accounts, names_accounts
 from batch.commands.guards import consent_to, require_within_limits
 from batch.commands.loading import digest_in
-from batch.commands.mistrust import Mistrust, doubt_again, not_asked_for
+from batch.commands.mistrust import Mistrust, not_asked_for
 from batch.commands.names import Names
 from batch.commands.screen import require_an_answer
+from batch.dedupe.again import dates_passed
 from batch.errors import LedgerLostError, RunHeldError, SettingsError
 from batch.ledger.decisions import Decisions
 from batch.ledger.postgresql import COMPARES_FIRST
@@ -37,7 +38,6 @@ from batch.read import LoadedInputs, read_loaded
 from batch.report.preflight import describe_late
 from batch.report.screen import describe_input, question, taken_from
 from batch.states import IN_DOUBT, UNSENT, State
-from batch.text import count
 from batch.validate.rows import validate
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class InputRun:
             if run is not None:
                 self._check_dialect(run)
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
-                dropped = self._drop_what_others_planned(ledger, run) or ledger.runs.was_dropped(run)
+                dropped = self._mistrust.drop_what_others_planned(ledger, run) or ledger.runs.was_dropped(run)
                 tally = ledger.runs.tally(run)
                 if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     ledger.plans.check_all()
@@ -166,8 +166,10 @@ class InputRun:
                     if self._settings.resubmit:
                         self._screen.say("Finishing this run first. Run the same command again for --resubmit.")
                     self._screen.say(*describe_late(strict=self._settings.strict, ignored=self._settings.ignore))
+                    left = ledger.plans.planned(run)
+                    share = require_within_limits(left, self._settings, check, ledger, run=run.id)
                     if tally.requests.get(State.PLANNED):
-                        self._ask(tally)
+                        self._ask(tally, share, check)
                     return run
             try:
                 self._look_up(ledger, sessions, run)
@@ -190,7 +192,7 @@ class InputRun:
             run = self._run(ledger)
             if run is not None:
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
-                self._drop_what_others_planned(ledger, run)
+                self._mistrust.drop_what_others_planned(ledger, run)
             try:
                 self._look_up(ledger, sessions, run)
                 self._require_wanted(ledger, run)
@@ -206,34 +208,6 @@ class InputRun:
             rows = self._names.resolved(rows, ledger, self._tenant, run)
             validated = validate(rows, dialect=self._settings.dialect, now=run.started_at if run else self._moment)
             self.accounts.look_up(validated, rows, ledger, sessions, run)
-
-    def _drop_what_others_planned(self, ledger: Ledger, run: Run) -> bool:
-        """Drop what another machine has planned in this run, so that it is planned anew from the input at hand.
-
-        Returns:
-            Whether there was anything.
-
-        Raises:
-            LedgerChangedError: Somebody has changed the ledger.
-        """
-        while True:
-            sealed = ledger.requests.check(run)
-            may_have_arrived = {number: (number,) for number in sealed.mistrusted if number in sealed.ours}
-            doubt_again(ledger, {run.id: may_have_arrived}, self._screen, self._runtime)
-            again = {*sealed.others, *sealed.revived}
-            try:
-                if again:
-                    ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
-            except LedgerMovedError:
-                # A third machine plans the same anew.
-                continue
-            if others := sealed.others:
-                names = ", ".join(sorted(set(others.values())))
-                self._screen.say(
-                    f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run "
-                    f"{run.id}: planning them anew from this input."
-                )
-            return bool(again)
 
     def _require_wanted(self, ledger: Ledger, run: Run | None) -> None:
         """Check that some row of the input asks for each change that is planned, or planned again if it did not arrive.
@@ -330,6 +304,7 @@ class InputRun:
         self._moment = run.started_at if run else now
         classified = self.classified(ledger, run, resubmit=resubmit)
         unproven = self._mistrust.held_back(ledger, classified, resubmit, check)
+        unproven = pl.concat([unproven, dates_passed(classified.changes.filter("fresh"), now)])
         classified = with_tenant_verdicts(classified, unproven)
         check.unsaid = self.accounts.unsaid()
         verdicts = check.ask(ledger, classified)
@@ -348,8 +323,12 @@ class InputRun:
         upto, taken = classified.upto, to_take_over(classified, plan.changes)
         del classified  # For a large input this is as large as the plan, and writing needs memory too.
         check.describe_plan(plan)
-        revoked = require_within_limits(plan.changes, self._settings, check, ledger)
-        self._ask(as_if_planned(EMPTY_TALLY, plan), max((one.share or 0 for one in revoked), default=None), check)
+        counted = plan.changes
+        if run is not None and ledger.runs.tally(run).requests.get(State.PLANNED):
+            before = ledger.plans.planned(run)
+            counted = pl.concat([before, counted.select(before.columns)])
+        share = require_within_limits(counted, self._settings, check, ledger)
+        self._ask(as_if_planned(EMPTY_TALLY, plan), share, check)
         new = NewRun(
             tenant=self._tenant,
             input_digest=self.digest,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from batch.commands.asked_again import describe_moved
+from batch.commands.asked_again import describe_moved, moved_as_json
 from batch.commands.input_run import InputRun
 from batch.commands.plan_signatures import require_signatures
 from batch.commands.plan_table import table_of
 from batch.dedupe.overlap import KEY
-from batch.errors import PlanRefusedError
+from batch.errors import NotAllError, PlanRefusedError
 from batch.model import IdentityBy, RowClass
 from batch.names.accounts import Wanted
 from batch.names.known import kept_kind
@@ -151,7 +151,7 @@ class PlanRun(InputRun):
         """Say which changes of the plan are left out, and why.
 
         Raises:
-            PlanRefusedError: Some are, and nothing or all is to be sent.
+            NotAllError: Some are, and nothing or all is to be sent.
         """
         rejected = classified.rejected.select("row", reason="message").with_columns(pl.lit("rejected").alias("class"))
         is_own = pl.col("class") == RowClass.SUBMITTED.value
@@ -162,11 +162,14 @@ class PlanRun(InputRun):
         keys = self._saved.changes.with_row_index("row").select("row", operation_said(), *KEY)
         lines = moved.join(keys, on="row", how="left", maintain_order="left")
         not_sent = f"{count(moved.height, 'change')} of {self._title} {'is' if moved.height == 1 else 'are'} not to be"
-        self._screen.say(f"Since it was planned, ledger or tenant moved: {not_sent} sent.", *describe_moved(lines))
+        self._screen.say(
+            f"Since it was planned, ledger or tenant moved, or a date passed: {not_sent} sent.", *describe_moved(lines)
+        )
         if self._settings.all_or_nothing:
-            raise PlanRefusedError(
+            raise NotAllError(
                 f"{not_sent} sent any more, and --all-or-nothing is given.",
                 next_step="Nothing more was sent. Plan the input again, or leave out --all-or-nothing for the rest.",
+                moved=moved_as_json(lines),
             )
 
     def describe(self, classified: Classified) -> None:  # noqa: ARG002 - `_report_moved` has named the others

@@ -132,7 +132,7 @@ def preview(
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
         if sessions and ledger and not only_rows:
             guarding = check or CommandPrecheck(settings, screen, sessions, runtime)
-            _guard(plan, settings, guarding, ledger, screen, is_saved=save_to is not None)
+            _guard(plan, run, settings, guarding, ledger, screen, is_saved=save_to is not None)
         ledger_id = ledger.gaps.ledger_id() if ledger else ""
     tally, lower_bound = as_if_planned(tally, plan), max(plan.lower_bound, run.lower_bound if run else 0)
     checked = check.checked(verdicts) if check else None
@@ -221,10 +221,19 @@ def _validated(
 
 
 def _guard(
-    plan: Plan, settings: Settings, check: CommandPrecheck, ledger: Ledger, screen: Screen, *, is_saved: bool
+    plan: Plan,
+    run: Run | None,
+    settings: Settings,
+    check: CommandPrecheck,
+    ledger: Ledger,
+    screen: Screen,
+    *,
+    is_saved: bool,
 ) -> None:
-    """Check the limits: a plan that breaks them is shown, and not saved."""
+    """Check the limits: a plan that breaks them is shown, and not saved; so is what a run has planned before."""
     try:
+        if run is not None:
+            require_within_limits(ledger.plans.planned(run), settings, check, ledger, run=run.id)
         require_within_limits(plan.changes, settings, check, ledger)
     except GuardError as error:
         if is_saved:

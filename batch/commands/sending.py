@@ -119,6 +119,8 @@ class Sending:
         except StoppedError as error:
             return error, False
         self._require_one_tenant(run)
+        if not self._job.has_just_planned:
+            self._asked_again(run).require_future_dates()
         tally = self._ledger.runs.tally(run)
         if not others and not any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
             return None, False

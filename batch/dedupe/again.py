@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from batch.dedupe.classify import TENANT_VERDICTS, classify
 from batch.dedupe.overlap import KEY
+from batch.model import RowClass
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS
 
 if TYPE_CHECKING:
@@ -61,3 +63,30 @@ def moved(changes: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     )
     both = pl.concat([one.select(list(TENANT_VERDICTS)).cast(TENANT_VERDICTS) for one in (aside, verdicts)])  # type: ignore[arg-type]
     return both.unique(KEY, keep="first", maintain_order=True)
+
+
+_DATES: Final = ("start_date", "remove_date")
+
+
+def dates_passed(changes: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Those of some changes whose dates are not in the future any more, by TENANT_VERDICTS: the tenant refuses them.
+
+    Args:
+        changes: With dedupe's KEY and the dates, as `validate` writes them.
+        now: Dates must be later than this.
+    """
+    moment = now.astimezone(UTC).replace(tzinfo=None)
+    at = {name: pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="ms", strict=False) for name in _DATES}
+    passed = {name: (at[name] <= moment).fill_null(value=False) for name in _DATES}
+    rules = [pl.when(passed[name]).then(pl.lit(f"{name}_in_future")) for name in _DATES]
+    said = [
+        pl.when(passed[name]).then(pl.format(f"{name} '{{}}' is not in the future any more: give a later date", name))
+        for name in _DATES
+    ]
+    rule, message = (pl.concat_str(*parts, separator="; ", ignore_nulls=True) for parts in (rules, said))
+    found = changes.filter(pl.any_horizontal(*passed.values())).unique(KEY, keep="first", maintain_order=True)
+    return found.select(
+        *KEY,
+        pl.lit(RowClass.REJECTED.value).alias("tenant_class"),
+        pl.concat_str(rule, pl.lit(": "), message).alias("tenant_reason"),
+    )

@@ -224,5 +224,7 @@ def test_all_or_nothing_sends_nothing_of_a_wave_of_which_something_has_moved(wor
     MOVES["a colleague requests the same"](work.tenant.tenant, PEOPLE[4])
     ended = work.submit("--wave", "5/day", "--max-age", "0", "--all-or-nothing")
     assert ended.code == 2
-    assert "moved, and --all-or-nothing is given" in ended.err
+    assert "1 change of this wave is not to be sent any more, and --all-or-nothing is given" in ended.err
+    (moved,) = ended.json["moved"]
+    assert (moved["identity_id"], moved["class"]) == (PEOPLE[4]["identity_id"], "already_held")
     assert accepted(work.tenant) == once(PAIRS[:3])
