@@ -153,7 +153,9 @@ def validate(inputs: Inputs, settings: Settings, call: Call) -> None:
     summary = preview(
         inputs, settings, screen, runtime(), stdin=standard_input(), only_rows=True, save_map=call.save_map
     )
-    show(summary.as_json() if call.json else describe_verdict(summary, reading=_reading(settings)), is_all=True)
+    only_plans = settings.require_plan or settings.approvals_required > 0
+    described = describe_verdict(summary, reading=_reading(settings), only_plans=only_plans)
+    show(summary.as_json() if call.json else described, is_all=True)
     raise typer.Exit(summary.exit_code)
 
 

@@ -54,16 +54,17 @@ def track(
     offline: Annotated[bool, Option("Show what the ledger knows, without asking the tenant.")] = False,
 ) -> None:
     """Follow a run's accepted changes until they are provisioned, rejected, cancelled or failed."""
+    from batch.commands.guards import with_guards
     from batch.commands.track import track as follow_up
     from batch.commands.track import track_offline
     from batch.commands.webhook import END, STOP, webhook_of, with_stop
 
-    screen = screen_of(call)
+    screen, only_plans = screen_of(call), with_guards(settings).require_plan
     with webhook_of(settings, screen) as webhook:
         result = (track_offline if offline else follow_up)(settings, run, screen, runtime())
         document = with_stop(result.as_json(), result.stopped)
         webhook.tell(STOP if result.stopped else END, document)
-    show(document if call.json else result.describe())
+    show(document if call.json else result.describe(only_plans=only_plans))
     if result.stopped is not None:
         raise result.stopped
     raise typer.Exit(result.exit_code)
@@ -176,10 +177,12 @@ def cancel(
     Writes undo.csv, which revokes the changes that were granted already: submit that file.
     """
     from batch.commands.cancel import cancel as cancel_run
+    from batch.commands.guards import with_guards
     from batch.report.cancel import cancel_as_json, describe_cancel
 
+    only_plans = with_guards(settings).require_plan
     ended = cancel_run(run, settings, screen_of(call), runtime(), comment=comment, dry_run=dry_run)
-    show(cancel_as_json(ended.summary) if call.json else describe_cancel(ended.summary))
+    show(cancel_as_json(ended.summary) if call.json else describe_cancel(ended.summary, only_plans=only_plans))
     if ended.stopped is not None:
         raise ended.stopped
     raise typer.Exit(ended.summary.exit_code)

@@ -25,6 +25,7 @@ from batch.plan.saved import (
 )
 from batch.settings import APPLICATION
 from batch.tenant.address import tenant_names
+from batch.text import without_password
 from batch.validate.rows import EXTENDS
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def saved_plan(
             "resubmit": sorted(map(str, settings.resubmit)),
             "ignore": [*settings.ignore],
             "strict": settings.strict,
+            "place": _place(settings),
         }
         | ({"accounts": [[*one] for one in unsaid]} if unsaid else {}),
         known={name: document[name] for name in _KNOWN} | {"by": {"column": by.header} if by else None},
@@ -135,11 +137,32 @@ def save(plan: SavedPlan, path: Path, settings: Settings, screen: Screen) -> Non
         )
     write(plan, path, new=True)
     then = "Another person approves it" if settings.approvals_required else "To send exactly this"
-    command = "approve" if settings.approvals_required else "submit"
+    named = shlex.quote(str(path))
+    command = f"access-batch approve {named}" if settings.approvals_required else to_submit(plan, named)
     screen.say(
         f"Saved {describe_saved(plan)}, in {path}{'' if plan.signatures else ', unsigned'}.",
-        f"{then}: access-batch {command} {shlex.quote(str(path))}",
+        f"{then}: {command}",
     )
+
+
+def _place(settings: Settings) -> list[str]:
+    """The options by which the same ledger and tenant are found again."""
+    flags = settings.sources.flags
+    words = ["--ledger", without_password(settings.ledger_location)] if "ledger" in flags else []
+    words += ["--new-ledger"] if settings.new_ledger else []
+    words += ["--base-url", settings.base_url] if "base_url" in flags else []
+    return [*words, "--sandbox"] if settings.sandbox else words
+
+
+def to_submit(plan: SavedPlan, named: str) -> str:
+    """The command that submits a plan where it was planned.
+
+    Args:
+        plan: The plan.
+        named: Its file, as it is typed.
+    """
+    place = plan.circumstances.options.get("place", ())
+    return " ".join(["access-batch submit", named, *(shlex.quote(str(word)) for word in place)])
 
 
 def write(plan: SavedPlan, path: Path, *, new: bool = False) -> None:

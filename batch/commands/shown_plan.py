@@ -15,8 +15,7 @@ from batch.api.dialects import dialect_named
 from batch.commands.loading import load
 from batch.commands.plan_signatures import approve, describe_signatures
 from batch.commands.plan_table import require_sound
-from batch.commands.saved_plans import write
-from batch.commands.session import SANDBOX
+from batch.commands.saved_plans import to_submit, write
 from batch.commands.sources import read_saved
 from batch.errors import PlanRefusedError
 from batch.model import RowClass
@@ -145,5 +144,4 @@ def approved(name: str, settings: Settings, screen: Screen, runtime: Runtime) ->
     if given < settings.approvals_required:
         so_far = f"{given} of {settings.approvals_required} approvals"
         return [f"Approved by {who}: {so_far}. Another person approves it: access-batch approve {shlex.quote(name)}"]
-    there = " --sandbox" if found.plan.circumstances.address == SANDBOX else ""
-    return [f"Approved by {who}. It can be submitted now: access-batch submit {shlex.quote(name)}{there}"]
+    return [f"Approved by {who}. It can be submitted now: {to_submit(signed, shlex.quote(name))}"]

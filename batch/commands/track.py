@@ -78,8 +78,8 @@ class TrackResult:
             "elapsed_s": round(self.elapsed, 3),
         }
 
-    def describe(self) -> Iterator[str]:
-        """The same as lines for people."""
+    def describe(self, *, only_plans: bool = False) -> Iterator[str]:
+        """The same as lines for people; `only_plans` if rows are only sent by a saved plan."""
         yield from describe_run(self.run, self.tally, self.tracked, looked=self.looked)
         if not self.tracked.known:
             yield from (
@@ -90,7 +90,7 @@ class TrackResult:
         yield from (f"  {name}: {file}" for name, file in self.files.items() if file)
         yield from describe_heads({self.run.id: self.head})
         yield from describe_rest(self.run, self.tally)
-        yield from advice(self.tracked, self.run.id, self.files["failed"])
+        yield from advice(self.tracked, self.run.id, self.files["failed"], only_plans=only_plans)
 
     def _unsent(self) -> int:
         changes = count_states(self.tally.changes)

@@ -87,8 +87,8 @@ class Circumstances:
         lower_bound: See Plan.
         envelopes: See Plan: pairs of request and first request.
         skipped: The lines that are not sent, by the columns of `plan_rows`.
-        options: The settings that decided which rows it has: `resubmit`, `ignore` and `strict`; and `accounts`, which
-            the rows name and no request does.
+        options: The settings that decided which rows it has: `resubmit`, `ignore` and `strict`; `accounts`, which the
+            rows name and no request does; and `place`, the words of a command that find ledger and tenant again.
         known: What tenant and ledger knew: of the JSON of `plan`, what does not follow from the lines.
     """
 

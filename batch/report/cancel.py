@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.end_dates import EXTEND
 from batch.names.known import NO_KNOWN_NAMES, KnownNames
 from batch.report.summary import describe_heads
+from batch.report.terminal import to_send
 from batch.status.cancel import CancelOutcome
 from batch.text import count
 
@@ -135,8 +135,8 @@ def question(run: str, tenant: str, changes: int, requests: int) -> str:
     return f"Cancel {count(changes, 'change')} of run {run} in {count(requests, 'access request')} at {tenant}?"
 
 
-def describe_cancel(found: CancelSummary) -> Iterator[str]:
-    """The summary for people, and what to do next."""
+def describe_cancel(found: CancelSummary, *, only_plans: bool = False) -> Iterator[str]:
+    """The summary for people, and what to do next; `only_plans` if rows are only sent by a saved plan."""
     accepted = sum(found.outcomes.values())
     nothing = "" if accepted else ": nothing to cancel"
     yield f"Run {found.run}: {count(accepted, 'accepted change')} at {found.tenant}{nothing}."
@@ -162,7 +162,7 @@ def describe_cancel(found: CancelSummary) -> Iterator[str]:
     if (found.exit_code in {4, 130} or waits) and not found.unconfirmed:
         yield f"To look again: access-batch cancel {found.run}"
     if found.undo:
-        yield f"To revoke the granted access: access-batch submit {shlex.quote(found.undo)}"
+        yield f"To revoke the granted access: {to_send(found.undo, only_plans=only_plans)}"
 
 
 def _describe_dated(found: CancelSummary) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from batch.api.tenant_outcome import RESUBMITTABLE
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
 from batch.report.summary import count_states, describe_heads, describe_refused
+from batch.report.terminal import to_send
 from batch.report.track import advice, describe_existing, describe_track, resubmission
 from batch.text import count, phrase
 
@@ -255,14 +255,7 @@ def _ways_back(summary: Summary, reading: Sequence[str], *, only_plans: bool = F
             if name == "failed":
                 options += ["--resubmit", ",".join(outcome.value for outcome in RESUBMITTABLE)]
             for what in _unsent(summary.set_aside, file) if name == "unsent" else (words,):
-                yield f"{what}: {_command(file, options, only_plans=only_plans)}"
-
-
-def _command(file: str, options: Sequence[str], *, only_plans: bool) -> str:
-    """The command that submits a file of rows; or that saves a plan for them, if nothing else is sent."""
-    save = ["--save", str(PurePath(file).with_suffix(".plan"))]
-    words = ["plan", file, *options, *save] if only_plans else ["submit", file, *options]
-    return shlex.join(["access-batch", *words])
+                yield f"{what}: {to_send(file, options, only_plans=only_plans)}"
 
 
 def _unsent(aside: SetAside, file: str) -> Iterator[str]:
@@ -317,13 +310,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004 - up to two hours, show minutes
 
 
-def describe_verdict(summary: Summary, *, reading: Sequence[str] = ()) -> Iterator[str]:
+def describe_verdict(summary: Summary, *, reading: Sequence[str] = (), only_plans: bool = False) -> Iterator[str]:
     """The result of `validate`; see `describe_outcome`."""
     good = summary.rows[RowClass.SUBMITTED]
     yield f"{count(good, 'row')} could be submitted."
     if summary.files.get("rejected"):
         yield f"  rejected: {summary.files['rejected']}"
-    yield from _ways_back(summary, reading)
+    yield from _ways_back(summary, reading, only_plans=only_plans)
 
 
 def describe_sandbox(base_url: str, client_id: str, client_secret: str, operator_token: str) -> Iterator[str]:

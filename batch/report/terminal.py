@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +69,19 @@ def _words(name: str, value: str | Sequence[str] | None) -> Iterator[str]:
 
 COMMANDS: Final = Commands()
 """Those of the messages of this process."""
+
+
+def to_send(file: str, options: Sequence[str] = (), *, only_plans: bool) -> str:
+    """The command that submits a file of rows; or that saves a plan for them, if nothing else is sent.
+
+    Args:
+        file: The file.
+        options: More of the command.
+        only_plans: Whether rows are only sent by a saved plan.
+    """
+    save = ["--save", str(PurePath(file).with_suffix(".plan"))]
+    words = ["plan", file, *options, *save] if only_plans else ["submit", file, *options]
+    return shlex.join(["access-batch", *words])
 
 
 def shown(text: str, stream: IO[str]) -> str:

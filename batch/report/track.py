@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from batch.api.tenant_outcome import (
     TenantOutcome,
     tenant_outcome,
 )
+from batch.report.terminal import to_send
 from batch.text import count
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ def last_look(tracked: TrackSummary) -> str:
     return f" (last looked at {_minute(tracked.looked_at)})" if tracked.looked_at else ""
 
 
-def advice(tracked: TrackSummary, run: str, failed: str | None = None, *, is_over: bool = True) -> Iterator[str]:
+def advice(
+    tracked: TrackSummary, run: str, failed: str | None = None, *, is_over: bool = True, only_plans: bool = False
+) -> Iterator[str]:
     """What to do next about changes that are open, not visible, rejected, cancelled or failed; empty if all is well.
 
     Args:
@@ -110,22 +112,26 @@ def advice(tracked: TrackSummary, run: str, failed: str | None = None, *, is_ove
         run: The run's id.
         failed: The file that has those that were rejected, cancelled or failed, if there is one.
         is_over: See `resubmission`.
+        only_plans: See `resubmission`.
     """
     found = counts(tracked)
     if tracked.submitted_twice:
         yield f"{count(tracked.submitted_twice, 'change')} submitted twice: `access-batch audit {run}` lists them."
     if found[TenantOutcome.OPEN] or tracked.silent:
         yield f"To look again: access-batch track {run}"
-    yield from resubmission(tracked, failed, is_over=is_over)
+    yield from resubmission(tracked, failed, is_over=is_over, only_plans=only_plans)
 
 
-def resubmission(tracked: TrackSummary, failed: str | None = None, *, is_over: bool = True) -> Iterator[str]:
+def resubmission(
+    tracked: TrackSummary, failed: str | None = None, *, is_over: bool = True, only_plans: bool = False
+) -> Iterator[str]:
     """How many changes were rejected, cancelled or failed, and how to submit them again; empty if none did.
 
     Args:
         tracked: The states of the run's changes.
         failed: The file that has these changes, if there is one.
         is_over: Whether the run has nothing left to send. Until then, its input is not submitted again.
+        only_plans: Whether rows are only sent by a saved plan.
     """
     found = counts(tracked)
     if bad := [name.value for name in RESUBMITTABLE if found[name]]:
@@ -140,7 +146,7 @@ def resubmission(tracked: TrackSummary, failed: str | None = None, *, is_over: b
             those = f"the {rest:,} that no other run has requested since"
         states = ",".join(bad)
         again = (
-            shlex.join(["access-batch", "submit", failed, "--resubmit", states])
+            to_send(failed, ["--resubmit", states], only_plans=only_plans)
             if failed
             else f"the same input with --resubmit {states}"
         )
