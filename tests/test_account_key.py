@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch.api.account_key import account_key, is_account, native_word, row_key, uuid_word, words_of, written
-from batch.api.accounts import is_selected, row_accounts
+from batch.api.accounts import chosen_account, grant_selection, is_selected, named_account, row_accounts
 
 OURS = account_key({"id": "acct1", "uuid": uuid_word("{FAB-1}"), "native": native_word("CN=Anna, OU=Staff")})
 
@@ -43,6 +43,20 @@ def test_without_a_word_of_one_kind_nobody_knows(key: str, uuid: str, account: s
 def test_a_row_that_names_no_account_tells_nothing() -> None:
     assert row_key("", " ") == ""
     assert is_selected(OURS, row_accounts([{"name": "anna"}, 7])) is None
+
+
+def test_a_row_names_an_account_by_what_its_request_names_if_that_is_too_long_for_a_key() -> None:
+    native = f"CN={'lorem ipsum,' * 25}"
+    key = account_key({"native": native_word(native)})
+    both = grant_selection([("s1", "", "CN=Else"), ("s2", "", native)])
+    assert (named_account(key, both), chosen_account(both, key)) == (native, (native, "s2"))
+    assert named_account(account_key({"id": "acct1", "native": native_word(native)}), both) == "acct1"
+
+
+def test_of_several_sources_a_row_names_that_of_its_own_account() -> None:
+    both = grant_selection([("s1", "", "CN=Else"), ("s2", "", "CN=Anna, OU=Staff")])
+    assert chosen_account(both, OURS) == ("CN=Anna, OU=Staff", "s2")
+    assert chosen_account(both) == ("CN=Else", "s1")
 
 
 def test_a_long_word_is_kept_by_its_hash_and_a_row_can_name_every_key() -> None:

@@ -30,6 +30,8 @@ _EITHER: Final = "either"
 _LONGEST: Final = 200
 """Characters of a word; databases limit what an index may hold. A longer one is kept by its hash."""
 
+_HASH: Final = "sha256 "
+
 _BLANKS: Final = re.compile(r",\s+")
 
 
@@ -60,9 +62,14 @@ def words_of(key: str) -> Mapping[str, str]:
 
 
 def written(key: str) -> str:
-    """What a row names the account with this key by."""
+    """What a row names the account with this key by; its hash if it is too long to be kept."""
     words = words_of(key)
     return words.get(ID) or words.get(NATIVE) or key
+
+
+def is_hash(word: str) -> bool:
+    """Whether a word of a key was too long to be kept."""
+    return word.startswith(_HASH)
 
 
 def word_of_pattern(kind: str) -> str:
@@ -95,4 +102,4 @@ def is_account(key: str, row: str) -> bool | None:
 
 
 def _short(word: str) -> str:
-    return word if len(word) <= _LONGEST else f"sha256 {hashlib.sha256(word.encode()).hexdigest()}"
+    return word if len(word) <= _LONGEST else f"{_HASH}{hashlib.sha256(word.encode()).hexdigest()}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.api.account_key import is_account, row_key, written
+from batch.api.account_key import is_account, is_hash, row_key, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,12 +81,23 @@ def is_selection(text: str, *, grants: bool) -> bool:
     return text == written and bool(texts) and all(isinstance(one, str) and one for one in texts if one != "")
 
 
-def chosen_account(selection: str) -> tuple[str | None, str | None]:
-    """The account that a selection names, and its source, as an input row says them; None for each that is missing."""
+def chosen_account(selection: str, account: str = "") -> tuple[str | None, str | None]:
+    """The account that a selection names, and its source, as an input row says them; None for each that is missing.
+
+    Args:
+        selection: It may name the only accounts of other sources, too.
+        account: Key of the change's account; empty if it has none, since each source has only one.
+    """
     fields = selected_fields(selection)
-    for source in fields.get(ACCOUNT_SELECTION, ()):
-        return source["accounts"][0][NATIVE_IDENTITY], source["sourceId"]
+    every = [(one, source["sourceId"]) for source in fields.get(ACCOUNT_SELECTION, ()) for one in source["accounts"]]
+    # Of several, that which the key tells from the others is meant.
+    for one, source in sorted(every, key=lambda pair: not _is_of(account, pair[0])):
+        return one[NATIVE_IDENTITY], source
     return fields.get(NATIVE_IDENTITY) or json.loads(selection or "{}").get(_ON), None
+
+
+def _is_of(account: str, chosen: Mapping[str, Any]) -> bool:
+    return is_account(account, row_key(chosen.get(_UUID, ""), chosen[NATIVE_IDENTITY])) is True
 
 
 def named_account(account: str, selection: str) -> str:
@@ -96,7 +107,8 @@ def named_account(account: str, selection: str) -> str:
         account: Key of the change's account; empty if there is only one.
         selection: How its request names the account.
     """
-    return written(account) if account else chosen_account(selection)[0] or ""
+    said = written(account) if account else ""
+    return chosen_account(selection, account)[0] or said if not said or is_hash(said) else said
 
 
 def needs_nesting(selection: str) -> bool:

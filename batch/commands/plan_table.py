@@ -94,7 +94,7 @@ def table_of(saved: SavedPlan) -> Table:
     ).hstack(_metadata(changes))
     if (changes.get_column("selection") != "").any():
         # Whoever submits a row of a result file again means the same account.
-        chosen = [chosen_account(one) for one in changes.get_column("selection")]
+        chosen = [chosen_account(one, account) for one, account in changes.select("selection", "account").rows()]
         rows = rows.hstack(pl.DataFrame(chosen, schema=dict.fromkeys(ACCOUNT_COLUMNS, pl.String), orient="row"))
     columns = tuple(Column(name=name, header=name) for name in rows.columns[2:])
     return Table(

@@ -110,7 +110,7 @@ def _warnings(
     if check.tenant_settings and check.approvals:
         yield from describe_cautions(check.tenant_settings, check.approvals, settings.pace, requests)
     yield from check.end_dates
-    yield from describe_warnings(check.preflight.warned)
+    yield from describe_warnings(check.preflight.warned, several_files=check.preflight.several_files)
 
 
 def require_folder(settings: Settings, inputs: Sequence[str]) -> None:

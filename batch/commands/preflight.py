@@ -50,6 +50,7 @@ class CommandPreflight:
 
     Attributes:
         warned: The rows that are sent although the tenant may refuse them.
+        several_files: Whether the input of the last plan has more than one file.
     """
 
     def __init__(self, settings: Settings, screen: Screen, runtime: Runtime) -> None:
@@ -60,6 +61,7 @@ class CommandPreflight:
         self._tenant_view = TenantView()
         self._read = runtime.now()
         self._described: set[str] = set()
+        self.several_files = False
         self.warned: tuple[Warned, ...] = ()
 
     @property
@@ -118,6 +120,7 @@ class CommandPreflight:
         fresh = classified.changes.filter("fresh")
         if fresh.is_empty():
             return pl.DataFrame(schema=TENANT_VERDICTS)
+        self.several_files = classified.table.rows.get_column("_file").n_unique() > 1
         settings, tenant_view = self._settings, self._tenant_view
         facts = TenantFacts(
             items=self._asked.items,
@@ -135,6 +138,10 @@ class CommandPreflight:
 
     def describe(self) -> None:
         """Show the warnings, each once."""
-        lines = [line for line in describe_warnings(self.warned) if line not in self._described]
+        lines = [
+            line
+            for line in describe_warnings(self.warned, several_files=self.several_files)
+            if line not in self._described
+        ]
         self._described |= {*lines}
         self._screen.say(*lines)

@@ -15,7 +15,17 @@ import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT, TenantOutcome, outcome_column
 from batch.dedupe.overlap import ACCESS, KEY, is_one, may_be_one
-from batch.dedupe.reasons import ERASES, KEEP_ONE, SUPERSEDED, UNSENT, known_intention, ledger_reason, would_erase
+from batch.dedupe.reasons import (
+    ERASES,
+    KEEP_ALIKE,
+    KEEP_ONE,
+    SUPERSEDED,
+    UNSENT,
+    WITH_AND_WITHOUT,
+    known_intention,
+    ledger_reason,
+    would_erase,
+)
 from batch.model import RowClass
 from batch.states import IN_DOUBT, VOID, State
 from batch.text import id_key, phrase
@@ -203,8 +213,10 @@ def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("both granted and revoked"))
         .when("dated")
         .then(pl.lit("wanted with different dates"))
-        .otherwise(pl.lit("wanted with and without an account"))
+        .otherwise(pl.lit(WITH_AND_WITHOUT))
     )
+    is_of_accounts = (pl.col("operations") == 1) & ~pl.col("dated")
+    keep = pl.when(is_of_accounts).then(pl.lit(KEEP_ALIKE)).otherwise(pl.lit(KEEP_ONE))
     return (
         repeated.join(groups, on=group, how="left")
         .filter(pl.col("contradictory") | (pl.col("first") != pl.col("change")))
@@ -215,7 +227,7 @@ def _within_input(keys: pl.DataFrame) -> pl.DataFrame:
             .otherwise(pl.lit(RowClass.DUPLICATE_IN_INPUT.value))
             .alias("within_class"),
             pl.when(pl.col("contradictory"))
-            .then(pl.concat_str(contradiction, pl.lit(" in "), places, pl.lit(KEEP_ONE)))
+            .then(pl.concat_str(contradiction, pl.lit(" in "), places, keep))
             .otherwise(pl.concat_str(pl.lit("repeats "), pl.col("first_place")))
             .alias("within_reason"),
         )

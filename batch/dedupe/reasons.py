@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 KEEP_ONE: Final = ": keep only one of them"
+WITH_AND_WITHOUT: Final = "wanted with and without an account"
+KEEP_ALIKE: Final = ": keep those that name one, or one that names none"
 SUPERSEDED: Final = "run {} has since requested a {} of this; to submit the row again, change its comment"
 UNSENT: Final = "a {} of this is planned in run {} and not sent yet: submit its input again, or discard that run"
 ERASES: Final = (
@@ -40,7 +42,7 @@ _PERHAPS_THIS: Final = (
 _PERHAPS_SAME: Final = (
     "run {} has submitted this for the account {} (accepted at {}{}), and this row may mean the same one; if not, {}"
 )
-_NAME_IT: Final = "name that in the column account"
+_NAME_IT: Final = "name that in the row"
 _IN_THE_TENANT: Final = "request it in the tenant"
 _DUPLICATE_AT_TENANT: Final = "; the tenant had the same already, so --resubmit does not submit it again"
 

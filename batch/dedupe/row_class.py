@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.dedupe.reasons import KEEP_ONE
+from batch.dedupe.reasons import KEEP_ALIKE, KEEP_ONE
 from batch.errors import BrokenPromiseError
 from batch.model import RowClass
 
@@ -83,5 +83,7 @@ def changes_set_aside(changes: pl.DataFrame) -> SetAside:
     return SetAside(
         held_back=int((changes.get_column("class") == RowClass.HELD_BACK.value).sum()),
         contradictory=contradictory.len(),
-        contradictions=tuple(contradictory.unique(maintain_order=True).str.strip_suffix(KEEP_ONE)),
+        contradictions=tuple(
+            contradictory.unique(maintain_order=True).str.strip_suffix(KEEP_ONE).str.strip_suffix(KEEP_ALIKE)
+        ),
     )

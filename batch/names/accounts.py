@@ -187,9 +187,9 @@ ACCOUNT: Final = "account"
 NO_CHOICE: Final = NameMeaning(outcome=NameOutcome.FOUND, id=json.dumps(["", ""]))
 """There is nothing to choose, or no request can say what was chosen."""
 
-CLEAR: Final = "clear the column account, and the tenant chooses"
+CLEAR: Final = "leave the row's account empty, and the tenant chooses"
 
-_NAME_IT: Final = "name it in the column account"
+_NAME_IT: Final = "name it in the row"
 
 
 def chosen(meaning: NameMeaning) -> tuple[str, str]:
@@ -245,7 +245,7 @@ def choose(
         which = "may be any of several accounts" if found else "is none of the accounts"
         listed = _listed(one.description for _, one in found or every)
         where = _listed(source.description for source in sources)
-        remedy = f"{_NAME_IT}, or clear that, and the tenant chooses"
+        remedy = f"{_NAME_IT}, or {CLEAR}"
         why = f"'{shown_name(wanted.account)}' {which} on {where}: {listed}; {remedy}"
         return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
     source, account = found[0]
@@ -337,8 +337,8 @@ def _assigned(
             "revoke it on all of them: revoke it in the tenant, or leave out the row"
         )
     else:
-        on = there or "no account"
-        why = f"the role is not assigned on {account.description}, but on {on}; correct or leave out the row"
+        but = f", but on {there}" if there else ", nor on any other account"
+        why = f"the role is not assigned on {account.description}{but}; correct or leave out the row"
     return NameMeaning(outcome=NameOutcome.UNKNOWN, problem=why)
 
 
@@ -350,6 +350,10 @@ def _why_not(wanted: Wanted, offered: ItemAccounts, crowded: Sequence[SourceAcco
     several, written = f"there are several accounts on {names}", shown_name(wanted.source)
     reasons = (
         (not any(one.accounts for one in offered.sources), f"the tenant offers no account of this person: {CLEAR}"),
+        (
+            not _meant(wanted, sources) and bool(_meant(wanted, offered.sources)),
+            f"there is nothing to choose on {written}, but {several}: {_NAME_IT}, or {CLEAR}",
+        ),
         (not _meant(wanted, sources), f"the accounts are on {names}, not on '{written}': correct or clear the source"),
         (
             bool(crowded) and is_grant and bool(offered.blocked),

@@ -126,8 +126,9 @@ def describe_unknown(dialect: Dialect, *, closed_list: str, closed_approvals: st
 def describe_closed_approvals(dialect: Dialect, why: str) -> str:
     """That the tenant does not show whom changes wait for, why, and what the token may lack."""
     return (
-        f"The tenant does not show which changes wait for whose approval ({why}). A user with {ADMIN_LEVEL} and "
-        f"the scope {dialect.pending_approvals_scopes[0]} sees them, if the tenant lists them without an approver's id."
+        f"The tenant does not show which changes wait for whose approval ({why}). That takes a user with "
+        f"{ADMIN_LEVEL}, the scope {dialect.pending_approvals_scopes[0]}, and a tenant that lists them without an "
+        "approver's id."
     )
 
 
@@ -168,8 +169,8 @@ def describe_no_accounts(closed: str) -> list[str]:
     """Why it can't be asked which accounts people have; nothing if it can."""
     if not closed:
         return []
-    chooses = "Where a row names no account and there are several, the tenant chooses one."
-    return [f"Could not ask which accounts people have ({closed}). {chooses}"]
+    chooses = "It chooses one itself for people with several, where the row names none."
+    return [f"The tenant does not tell which accounts people have ({closed}). {chooses}"]
 
 
 def describe_account_calls(calls: int, rate: Rate, left: int) -> Iterator[str]:
@@ -203,5 +204,5 @@ def describe_left_to_tenant(changes: int) -> Iterator[str]:
         are, names = ("is", "names") if changes == 1 else ("are", "name")
         yield (
             f"{count(changes, 'change')} {are} for people with several accounts and {names} none: the tenant chooses "
-            "the account. The column account names one, with --api v1."
+            "the account. A row can name one, with --api v1 (`access-batch help input`)."
         )

@@ -22,15 +22,20 @@ _LINES_SHOWN: Final = 5
 """Lines that a warning names; the JSON has all."""
 
 
-def describe_warnings(warned: Sequence[Warned]) -> Iterator[str]:
-    """One line for each rule that rows break which the tenant may refuse."""
+def describe_warnings(warned: Sequence[Warned], *, several_files: bool) -> Iterator[str]:
+    """One line for each rule that rows break which the tenant may refuse.
+
+    Args:
+        warned: The rows.
+        several_files: Whether the input has more than one file.
+    """
     for one in warned:
         rule = TENANT_RULES[one.rule]
         it, remedy = "it" if one.rows == 1 else "them", rule.remedy
         kind = " or ".join(word for item_type, word in ITEM_WORDS.items() if item_type in one.kinds)
         strict = f"`--strict` rejects {it}, " if rule.rejects is Rejects.STRICT else ""
         yield (
-            f"The tenant may refuse {count(one.rows, 'row')} ({_places(one.lines)}): "
+            f"The tenant may refuse {count(one.rows, 'row')} ({_places(one.lines, several_files=several_files)}): "
             f"{rule.problem.replace('{}', kind)} ({one.rule}). {remedy[0].upper()}{remedy[1:]}; {strict}"
             f"`--ignore {one.rule}` silences this."
         )
@@ -93,10 +98,10 @@ def describe_closed(dialect: Dialect, closed: Mapping[str, Unshown]) -> Iterator
     yield f"The tenant does not show the rules of {_listed(words)} ({why}){takes}."
 
 
-def _places(lines: Mapping[str, Sequence[int]]) -> str:
+def _places(lines: Mapping[str, Sequence[int]], *, several_files: bool) -> str:
     """The first lines, such as `lines 3, 8, 9 …`; with several files, each with its name."""
     places = [(line, file) for file, some in lines.items() for line in some]
-    shown = [f"{line} of {file}" if len(lines) > 1 else str(line) for line, file in places[:_LINES_SHOWN]]
+    shown = [f"{line} of {file}" if several_files else str(line) for line, file in places[:_LINES_SHOWN]]
     word = "line" if len(places) == 1 else "lines"
     return f"{word} {', '.join(shown)}{' …' if len(places) > _LINES_SHOWN else ''}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from batch.api.tenant_outcome import RESUBMITTABLE
+from batch.dedupe.reasons import KEEP_ALIKE, WITH_AND_WITHOUT
 from batch.dedupe.row_class import strongest_class
 from batch.model import RowClass
 from batch.report.summary import count_states, describe_heads, describe_refused
@@ -265,8 +266,10 @@ def _unsent(aside: SetAside, file: str) -> Iterator[str]:
         some, more = aside.contradictions[:_CONTRADICTIONS], len(aside.contradictions[_CONTRADICTIONS:])
         where = "; ".join(some) + (f"; and {more:,} more" if more else "")
         them = "them" if len(aside.contradictions) == 1 else "the rows that contradict each other"
+        is_of_accounts = all(one.startswith(WITH_AND_WITHOUT) for one in aside.contradictions)
+        keep = f"{KEEP_ALIKE}," if is_of_accounts else f": keep only one of {them}"
         yield (
-            f"{where[0].upper()}{where[1:]}: keep only one of {them} in {PurePath(file).name}"
+            f"{where[0].upper()}{where[1:]}{keep} in {PurePath(file).name}"
             f"{f', whose other rows are held back, {held}' if aside.held_back else ''}; then"
         )
     elif aside.held_back:

@@ -42,15 +42,31 @@ def describe_settings(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rat
         yield f"Requester: {who}{level}{mine}."
     if isinstance(config, AccessRequestConfig) and (allowed := _allowed(config)):
         yield f"The tenant's configuration: {' '.join(allowed)}"
+    yield from _not_allowed(settings, ahead)
     yield from _triggers(settings, rate, requests)
     yield from _approvals(ahead)
     yield from _by_requester(settings, ahead)
 
 
 def describe_cautions(settings: TenantSettings, ahead: ApprovalsAhead, rate: Rate, requests: int) -> Iterator[str]:
-    """The part of it that may surprise people: triggers that wait, and approvals that fall back on the requester."""
+    """The part of it that may surprise people."""
+    yield from _not_allowed(settings, ahead)
     yield from _triggers(settings, rate, requests)
     yield from _by_requester(settings, ahead)
+
+
+def _not_allowed(settings: TenantSettings, ahead: ApprovalsAhead) -> Iterator[str]:
+    """That the tenant takes changes of this plan from administrators only, if the requester is none."""
+    requester, config = settings.requester, settings.config
+    if not requester.levels or requester.is_admin or not isinstance(config, AccessRequestConfig):
+        return
+    others = ahead.changes - (0 if config.external_approvals else ahead.for_requester)
+    if others and (config.external_approvals or config.for_anyone is False):
+        but = ", or the person's manager" if config.for_reports and not config.external_approvals else ""
+        yield (
+            f"The tenant may refuse {count(others, 'change')}: the requester is no {ADMIN_LEVEL}, and by the tenant's "
+            f"configuration only administrators may request them{but}. {_BY_ADMIN}"
+        )
 
 
 def _triggers(settings: TenantSettings, rate: Rate, requests: int) -> Iterator[str]:

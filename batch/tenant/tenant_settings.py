@@ -66,7 +66,7 @@ class SettingsClient:
         if reply.refusal:
             raise (ForbiddenError if reply.answer.status == 403 else RefusedError)(reply.refusal)  # noqa: PLR2004 - HTTP
         if not isinstance(reply.document, dict):
-            raise lost(_CONFIG, "is no JSON object")
+            raise lost("answer", "is no JSON object")
         return read_config(reply.document)
 
     async def subscriptions(self) -> tuple[Subscription, ...]:
@@ -136,7 +136,7 @@ def read_config(document: Mapping[str, Any]) -> AccessRequestConfig:
 
 def read_subscription(row: object) -> Subscription | None:
     """A subscription; None if it is not certainly enabled, or does not name its trigger."""
-    if not isinstance(row, dict) or row.get("enabled", True) is not True or not _text(row.get("triggerId")):
+    if not isinstance(row, dict) or row.get("enabled") is not True or not _text(row.get("triggerId")):
         return None
     return Subscription(
         trigger=_text(row["triggerId"]), name=_text(row.get("name")), filtered=bool(_text(row.get("filter")))

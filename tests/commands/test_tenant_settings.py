@@ -149,7 +149,7 @@ def test_an_answer_that_another_version_of_the_program_kept_is_read_as_far_as_it
     [
         (ForbiddenError("No."), Unshown(why="No.", forbidden=True)),
         (RefusedError("No such path."), Unshown(why="No such path.")),
-        (TenantLostError("Gone."), Unshown(why="Gone.")),
+        (TenantLostError("Gone."), Unshown(why="gone")),
     ],
 )
 def test_one_part_that_is_not_shown_leaves_the_others(error: Exception, unshown: Unshown) -> None:

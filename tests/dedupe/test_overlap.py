@@ -42,7 +42,7 @@ def test_a_row_without_an_account_beside_one_with_an_account_contradicts_it() ->
     found = classify(wanted, pl.DataFrame(schema=KNOWN_SCHEMA), run="this")
     assert found.get_column("class").to_list() == [*["conflict_in_input"] * 3, "submitted"]
     assert found.get_column("reason")[0] == (
-        "wanted with and without an account in lines 2, 3, 4: keep only one of them"
+        "wanted with and without an account in lines 2, 3, 4: keep those that name one, or one that names none"
     )
 
 

@@ -177,7 +177,7 @@ def test_a_blocked_choice_rejects_the_row_that_makes_it_and_lets_the_other_throu
     ended = submit(program, tenant, named, "--api", "v1")
     (rejected,) = read_rows(tmp_path / "named.results" / "rejected.csv")
     assert (ended.code, tenant.tenant.audit.posts) == (3, 0)
-    assert "(ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT): clear the column account" in rejected["_message"]
+    assert "(ACCESS_PROFILE_ALREADY_ASSIGNED_TO_AN_ACCOUNT): leave the row's account empty" in rejected["_message"]
     plain = submit(program, tenant, write_rows(tmp_path / "plain.csv", [row]), "--api", "v1")
     assert plain.json["rows"]["submitted"] == 1, plain.err
     (request,) = tenant.tenant.audit.accepted

@@ -135,7 +135,7 @@ def test_without_the_right_to_ask_only_rows_that_name_no_account_go_as_they_alwa
     asked = lookup(Tenant(forbids=True), Memory())
     one, other = profile("anna", "on-s1", "a"), profile("anna", "on-s1")
     found = asyncio.run(asked.meanings([one, other], {"anna": {"s1"}}))
-    assert "(no right to it): clear the column account, and the tenant chooses" in found[one].problem
+    assert "(no right to it): leave the row's account empty, and the tenant chooses" in found[one].problem
     assert found[other] == NO_CHOICE
     assert asked.left_to_tenant == {other}
     assert asked.closed == "no right to it"
@@ -160,8 +160,8 @@ def test_in_a_version_that_does_not_tell_accounts_only_rows_that_name_one_are_re
     named, unnamed = profile("anna", "on-s1", "a"), profile("anna", "on-s1")
     found = asyncio.run(lookup(Tenant(), Memory(), has_choices=False, nested=False).meanings([named, unnamed]))
     assert found[named].outcome is NameOutcome.UNKNOWN
-    why = "this API version can't grant on a chosen account: give --api v1, or clear the column account, and the tenant"
-    assert found[named].problem == f"{why} chooses"
+    why = "this API version can't grant on a chosen account: give --api v1, or leave the row's account empty, and "
+    assert found[named].problem == f"{why}the tenant chooses"
     assert found[unnamed] == NO_CHOICE
 
 
@@ -257,8 +257,8 @@ def test_a_role_whose_assignments_are_not_told_is_rejected_alone() -> None:
     wanted = [revoke("secret"), revoke("odd"), revoke("r1")]
     found = asyncio.run((one := lookup(Tenant(), Memory())).meanings(wanted))
     assert one.closed == ""
-    assert "(no right to it): clear the column account, and" in found[wanted[0]].problem
-    assert "(its answer can't be read): clear the column account, and" in found[wanted[1]].problem
+    assert "(no right to it): leave the row's account empty, and" in found[wanted[0]].problem
+    assert "(its answer can't be read): leave the row's account empty, and" in found[wanted[1]].problem
     assert found[wanted[2]].outcome is NameOutcome.FOUND
 
 

@@ -160,7 +160,7 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
             offered(AD),
             (
                 "there are several accounts on AD: anna (CN=Anna,OU=Staff); anna-adm (CN=Anna,OU=Admins); "
-                "name it in the column account"
+                "name it in the row"
             ),
         ),
         (
@@ -168,7 +168,7 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
             offered(AD),
             (
                 "'bob' is none of the accounts on AD: anna (CN=Anna,OU=Staff); anna-adm (CN=Anna,OU=Admins); "
-                "name it in the column account, or clear that, and the tenant chooses"
+                "name it in the row, or leave the row's account empty, and the tenant chooses"
             ),
         ),
         (
@@ -176,7 +176,7 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
             offered(on("AD", USUAL, TWIN)),
             (
                 "'anna' may be any of several accounts on AD: anna (CN=Anna,OU=Staff); Anna (CN=Anna,OU=Old); "
-                "name it in the column account, or clear that, and the tenant chooses"
+                "name it in the row, or leave the row's account empty, and the tenant chooses"
             ),
         ),
         (
@@ -193,8 +193,16 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
             wanted("bob"),
             offered(on("AD", USUAL)),
             (
-                "'bob' is none of the accounts on AD: anna (CN=Anna,OU=Staff); name it in the column account, or clear "
-                "that, and the tenant chooses"
+                "'bob' is none of the accounts on AD: anna (CN=Anna,OU=Staff); name it in the row, or leave the row's "
+                "account empty, and the tenant chooses"
+            ),
+        ),
+        (
+            wanted("anna", "SAP"),
+            offered(AD, on("SAP", USUAL)),
+            (
+                "there is nothing to choose on SAP, but there are several accounts on AD: name it in the row, or leave "
+                "the row's account empty, and the tenant chooses"
             ),
         ),
         (
@@ -205,12 +213,12 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
         (
             wanted("anna"),
             offered(),
-            "the tenant offers no account of this person: clear the column account, and the tenant chooses",
+            "the tenant offers no account of this person: leave the row's account empty, and the tenant chooses",
         ),
         (
             wanted("anna"),
             offered(on("AD")),
-            "the tenant offers no account of this person: clear the column account, and the tenant chooses",
+            "the tenant offers no account of this person: leave the row's account empty, and the tenant chooses",
         ),
         (
             wanted("anna"),
@@ -220,7 +228,7 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
         (
             wanted("anna", operation="REVOKE", item_type="ACCESS_PROFILE"),
             offered(AD),
-            "a revoke of the access profile can't name an account: clear the column account, and the tenant chooses",
+            f"a revoke of the access profile can't name an account: {CLEAR}",
         ),
     ],
 )
@@ -233,7 +241,7 @@ def test_a_row_whose_account_is_not_certain_is_rejected_with_the_candidates(
 def test_a_version_that_cannot_choose_says_which_can() -> None:
     found = choose(wanted("anna"), offered(AD), nested=False)
     assert (
-        ", and this API version can't grant on a chosen account: give --api v1, or clear the column account"
+        ", and this API version can't grant on a chosen account: give --api v1, or leave the row's account empty"
         in found.problem
     )
 
@@ -262,7 +270,9 @@ def test_an_account_without_an_id_is_known_by_its_native_identity() -> None:
 @pytest.mark.parametrize("nested", [True, False])
 def test_in_every_version_a_row_that_names_an_account_is_told_why_nobody_may(*, nested: bool) -> None:
     found = choose(wanted("anna"), offered(AD, blocked="ASSIGNED"), nested=nested)
-    assert found.problem.startswith("the tenant lets nobody choose an account for it (ASSIGNED): clear")
+    assert found.problem.startswith(
+        "the tenant lets nobody choose an account for it (ASSIGNED): leave the row's account"
+    )
 
 
 def test_a_choice_that_the_tenant_does_not_need_is_made_all_the_same_if_the_row_makes_it() -> None:
@@ -319,7 +329,10 @@ def test_a_revoke_of_a_role_names_the_assignment_on_the_account(*, nested: bool)
         ),
         (
             [],
-            "the role is not assigned on anna-adm (CN=Anna,OU=Admins), but on no account; correct or leave out the row",
+            (
+                "the role is not assigned on anna-adm (CN=Anna,OU=Admins), nor on any other account; "
+                "correct or leave out the row"
+            ),
         ),
         (
             [ON_ADMIN, replace(ON_ADMIN, id="as9")],

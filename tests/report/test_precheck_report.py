@@ -84,9 +84,7 @@ def test_closed_pending_approvals_name_the_scope_and_the_other_cause() -> None:
     (line,) = describe_unknown(DIALECTS["v3"], closed_list="", closed_approvals="owner-id is required", closed_index="")
     assert "waits" not in line
     assert "(owner-id is required)" in line
-    assert (
-        "ORG_ADMIN and the scope idn:access-request-approvals:read sees them, if the tenant lists them without" in line
-    )
+    assert "takes a user with ORG_ADMIN, the scope idn:access-request-approvals:read, and a tenant that lists" in line
 
 
 def test_many_questions_for_accounts_and_those_that_are_left_out_are_told_before() -> None:

@@ -13,7 +13,12 @@ from batch.validate.tenant_rules import TENANT_RULES
 
 
 def described(rule: str, lines: dict[str, tuple[int, ...]], *kinds: str) -> str:
-    (line,) = describe_warnings([Warned(rule=rule, lines=lines, kinds=frozenset(kinds))])
+    return told(rule, lines, *kinds, several_files=len(lines) > 1)
+
+
+def told(rule: str, lines: dict[str, tuple[int, ...]], *kinds: str, several_files: bool) -> str:
+    warned = Warned(rule=rule, lines=lines, kinds=frozenset(kinds))
+    (line,) = describe_warnings([warned], several_files=several_files)
     return line
 
 
@@ -42,6 +47,8 @@ def test_with_several_files_each_line_names_its_own() -> None:
     assert found.startswith(
         "The tenant may refuse 3 rows (lines 3 of a.csv, 8 of a.csv, 3 of b.csv): the role needs a form"
     )
+    alone = told("form_required", {"b.csv": (3,)}, "ROLE", several_files=True)
+    assert alone.startswith("The tenant may refuse 1 row (line 3 of b.csv): the role needs a form")
 
 
 def test_people_who_are_not_looked_for_are_told() -> None:

@@ -311,6 +311,15 @@ def test_each_file_of_rows_to_submit_again_comes_with_its_command() -> None:
             ["Both granted and revoked in lines 4, 9: keep only one of them in unsent.csv; then: "],
         ),
         (
+            SetAside(contradictory=3, contradictions=("wanted with and without an account in lines 4, 5, 9",)),
+            [
+                (
+                    "Wanted with and without an account in lines 4, 5, 9: keep those that name one, or one that names "
+                    "none, in unsent.csv; then: "
+                )
+            ],
+        ),
+        (
             SetAside(held_back=3, contradictory=8, contradictions=("a in lines 2, 3", "b in lines 4, 5", "c", "d")),
             [
                 (
@@ -321,7 +330,12 @@ def test_each_file_of_rows_to_submit_again_comes_with_its_command() -> None:
         ),
         (SetAside(), []),
     ],
-    ids=["contradictory", "contradictory and held back", "only stopped before their turn"],
+    ids=[
+        "contradictory",
+        "with and without an account",
+        "contradictory and held back",
+        "only stopped before their turn",
+    ],
 )
 def test_rows_that_were_not_sent_come_with_what_to_do_about_each_of_their_classes(
     aside: SetAside, advice: list[str]

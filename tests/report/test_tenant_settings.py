@@ -14,7 +14,7 @@ from batch.api.tenant_settings import (
     TenantSettings,
     Unshown,
 )
-from batch.report.tenant_settings import check_settings, describe_settings, describe_unshown
+from batch.report.tenant_settings import check_settings, describe_cautions, describe_settings, describe_unshown
 from batch.status.approvals_ahead import ApprovalsAhead
 
 BETA = DIALECTS["beta"]
@@ -89,6 +89,34 @@ def test_a_configuration_is_told_by_what_it_says_and_not_by_what_it_leaves_out(
     text = told(replace(SETTINGS, config=config))
     assert ("configuration" in text) == bool(sentences)
     assert all(sentence in text for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("config", "mine", "caution"),
+    [
+        (AccessRequestConfig(external_approvals=True), 6, "6 changes: … administrators may request them."),
+        (AccessRequestConfig(for_anyone=False), 5, "1 change: … administrators may request them."),
+        (
+            AccessRequestConfig(for_anyone=False, for_reports=True),
+            0,
+            "6 changes: … administrators may request them, or the person's manager.",
+        ),
+        (AccessRequestConfig(for_anyone=False), 6, ""),
+        (AccessRequestConfig(for_anyone=True), 0, ""),
+        (AccessRequestConfig(), 0, ""),
+        (HIDDEN, 0, ""),
+    ],
+)
+def test_who_is_no_administrator_is_warned_of_what_only_administrators_may_request(
+    config: AccessRequestConfig | Unshown, mine: int, caution: str
+) -> None:
+    ahead = replace(AHEAD, for_requester=mine)
+    for requester in (BOB, ADA, Requester(id="b1")):
+        settings = replace(SETTINGS, requester=requester, config=config)
+        for lines in (describe_settings(settings, ahead, FAST, 1), describe_cautions(settings, ahead, FAST, 1)):
+            found = [line for line in lines if "may refuse" in line]
+            assert bool(found) == (bool(caution) and requester is BOB)
+            assert all(part in line for line in found for part in caution.split(" … "))
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,7 @@ def test_only_enabled_subscribers_of_triggers_that_wait_are_found_in_two_calls()
         {"triggerId": PRE, "name": "Gate", "enabled": True, "type": "HTTP"},
         {"triggerId": DYNAMIC, "name": "Router", "enabled": True, "filter": "$[?(@.x)]"},
         *({"triggerId": PRE, "name": "Off", "enabled": off} for off in (False, None, "false", 0)),
+        {"triggerId": PRE, "name": "Does not say"},
         {"triggerId": "idn:access-request-post-approval", "name": "Told", "enabled": True},
         {"name": "No trigger", "enabled": True},
         "no row",
@@ -203,6 +204,6 @@ def test_no_document_is_too_strange_to_read(document: Any) -> None:
 
 @given(st.text())
 def test_names_are_shown_on_one_line(name: str) -> None:
-    found = read_subscription({"triggerId": PRE, "name": name})
+    found = read_subscription({"triggerId": PRE, "name": name, "enabled": True})
     assert found is not None
     assert found.name.isprintable()
