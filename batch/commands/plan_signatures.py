@@ -5,6 +5,7 @@ Signatures are evidence, not enforcement: whoever holds the token can send reque
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -136,6 +137,8 @@ def describe_signatures(plan: SavedPlan, settings: Settings, at: datetime) -> It
         return
     for one, principals in signers(plan, settings.allowed_signers, at):
         who = ", ".join(sorted(principals)) or "INVALID: no allowed signer has made this signature"
+        if not principals and (before := _signed_then(plan, one, settings.allowed_signers)):
+            who = f"INVALID: {before}, whose key has expired since"
         yield f"{_ROLES.get(one.role, one.role)} {one.at}: {who}"
 
 
@@ -148,6 +151,8 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
     assert settings.allowed_signers is not None  # noqa: S101 - its callers have looked
     found = signers(plan, settings.allowed_signers, at)
     planners = [(one, who) for one, who in found if one.role == PLANNER]
+    if len(planners) == 1 and not planners[0][1]:
+        _require_unexpired(plan, planners[0][0], settings.allowed_signers)
     if len(planners) != 1 or not planners[0][1]:
         raise PlanRefusedError(
             "The plan is not signed by its planner, with a key of the file of allowed signers.",
@@ -161,10 +166,10 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
         if one.role != APPROVER:
             continue
         if not who:
+            _require_unexpired(plan, one, settings.allowed_signers)
             raise PlanRefusedError(
                 f"No allowed signer has made the approval of {one.at}.",
-                next_step="Nothing was sent or signed. The key may be missing in the file of allowed signers, or have "
-                "expired there.",
+                next_step="Nothing was sent or signed. The key may be missing in the file of allowed signers.",
             )
         key = key_of_signature(one.signature)
         if key in keys or any(may_be_one(name, before) for name in who for before in seen):
@@ -178,6 +183,31 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
         keys.add(key)
         approvers.append(who)
     return approvers
+
+
+def _signed_then(plan: SavedPlan, one: PlanSignature, allowed: Path) -> str:
+    """Who has made a signature, if the key was valid when it was made, as the signature says; else empty."""
+    try:
+        at = datetime.strptime(one.at, DATE).replace(tzinfo=UTC)
+    except ValueError:
+        return ""
+    return ", ".join(sorted(signers_of(signed_text(plan.digest, one.role, one.at), one.signature, allowed, at)))
+
+
+def _require_unexpired(plan: SavedPlan, one: PlanSignature, allowed: Path) -> None:
+    """Check that it is not only for its age that a key does not count.
+
+    Raises:
+        PlanRefusedError: The key was valid when it signed, and has expired since.
+    """
+    if who := _signed_then(plan, one, allowed):
+        named = shlex.join(plan.circumstances.inputs)
+        raise PlanRefusedError(
+            f"{who} {'planned' if one.role == PLANNER else 'approved'} it on {one.at}, with a key that has expired in "
+            "the file of allowed signers since.",
+            next_step="Nothing was sent or signed. Plan the input again, with keys that are valid, and have the new "
+            f"plan approved: access-batch plan {named} --save FILE",
+        )
 
 
 def signature_of(plan: SavedPlan, role: str, key: Path, at: str) -> PlanSignature:

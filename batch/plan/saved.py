@@ -18,13 +18,14 @@ import polars as pl
 
 from batch.errors import PlanRefusedError
 from batch.plan.plan import ENVELOPE_SCHEMA, Plan
+from batch.read.inputs import SAVED_PLAN
 from batch.text import count
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-MAGIC: Final = b"access-batch plan 1\n"
+MAGIC: Final = SAVED_PLAN + b"1\n"
 """The first line of a saved plan. The number changes if a program that reads this version could misread the file."""
 
 SAVED_COLUMNS: Final = {
@@ -223,7 +224,7 @@ def compare_rows(plan: SavedPlan, originals: pl.DataFrame) -> RowsCompared:
 
 def is_saved_plan(data: bytes) -> bool:
     """Whether a file's first bytes are those of a saved plan, of this version or another."""
-    return data.startswith(MAGIC[:-2])
+    return data.startswith(SAVED_PLAN)
 
 
 def from_bytes(data: bytes, name: str) -> SavedPlan:

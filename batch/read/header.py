@@ -31,6 +31,7 @@ _OF_OWN_FILES = (
     frozenset({"_line", "_rule", "_message"}),
     frozenset({"operation", "identity_id", "item_type", "item_id", "comment", "_run"}),
 )
+_OF_PLAN = frozenset({"_class", "_request", "_owner"})
 API_NAMES = {"requestedfor": "identity_id", "requesttype": "operation", "type": "item_type", "id": "item_id"}
 """Names of the API's own fields, by their letters, that differ from ours in more than their spelling."""
 
@@ -147,6 +148,12 @@ def read_header(headers: Sequence[str], file: str, interpretation: Interpretatio
         raise InputFileError(
             f"{file} has a column `{METADATA_PREFIX}` without a key.",
             next_step=f"Name the column `{METADATA_PREFIX}<key>`, for example `{METADATA_PREFIX}ticket`.",
+        )
+    if _OF_PLAN.issubset(reserved):
+        raise InputFileError(
+            f"{file} is the list of a plan, for people to read: it has rows that are not to be sent, too.",
+            next_step="Nothing was sent. Submit the input that was planned. To send exactly what a plan has, save it "
+            "as well, and submit that: access-batch plan INPUT --save FILE",
         )
     if reserved and not is_own_file:
         raise InputFileError(

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import re
+import shlex
 import stat
 import time
 from contextlib import closing, contextmanager
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     Download: TypeAlias = Callable[[str], Generator[bytes, None, None]]
 
+SAVED_PLAN = b"access-batch plan "
+"""A saved plan begins so, of any version: it is none of our inputs."""
 STDIN = "-"
 _STDIN_NAME = "standard input"
 _PARQUET_MAGIC = b"PAR1"
@@ -120,6 +123,8 @@ def load_inputs(
         if content.data.startswith(GZIP_MAGIC):
             pieces = unpacked(content.data, content.title)
             content = Content(content.name, room.fill(pieces, f"{content.title}, unpacked,"))
+        if content.data.startswith(SAVED_PLAN):
+            raise _is_plan(content)
         data = content.data
         read += len(data)
         if not content.is_parquet and not content.is_workbook:
@@ -132,6 +137,15 @@ def load_inputs(
     if changed := interpretation.digest_part(maps):
         digest = hashlib.sha256(f"{digest}\n{changed}".encode()).hexdigest()
     return LoadedInputs(tuple(contents), digest, interpretation)
+
+
+def _is_plan(content: Content) -> InputFileError:
+    named = "PLAN" if content.name == STDIN else shlex.quote(content.name)
+    return InputFileError(
+        f"{content.title} is a saved plan, not an input.",
+        next_step=f"Nothing was sent, and it must stay as it is. `access-batch show {named}` shows it, and "
+        f"`access-batch submit {named}` sends exactly that: alone, and by the name of its file.",
+    )
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

@@ -121,7 +121,8 @@ def test_the_file_of_a_plan_is_no_input(program: Program, path: Path, tmp_path: 
     program("plan", path, "--out", tmp_path / "board", env=environment(sandbox))
     ended = program("submit", tmp_path / "board" / "plan.csv", "--yes", env=environment(sandbox))
     assert ended.code == 2
-    assert "`plan.csv`, `results.csv` and `tracked.csv` can't be submitted." in ended.err
+    assert "plan.csv is the list of a plan, for people to read" in ended.err
+    assert "Submit the input that was planned" in ended.err
     assert accepted(sandbox) == {}
 
 

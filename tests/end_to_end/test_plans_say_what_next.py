@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.credentials.places import write_config
-from tests.end_to_end.program import accepted, grant, once, pair_of, write_rows
+from tests.end_to_end.program import accepted, environment, grant, once, pair_of, write_rows
 from tests.end_to_end.test_waves import PAIRS, PEOPLE, sandbox_of
 from tests.end_to_end.test_waves_say_what_next import Shell
 from tests.ssh_keys import allow, new_key, requires_ssh
@@ -85,3 +87,30 @@ def test_the_printed_command_of_a_run_in_waves_repeats_what_the_ledger_does_not_
         "--tolerate 7 --canary-for 9 --ledger " + str(shell.ledger)
     )
     assert len(accepted(shell.tenant)) == 4 < len(PEOPLE)
+
+
+@pytest.mark.parametrize("command", ["submit", "plan", "validate"])
+def test_a_saved_plan_in_the_place_of_an_input_is_called_one_and_named_with_its_command(
+    shell: Shell, saved: Path, command: str
+) -> None:
+    assert shell("plan", shell.path, "--save", saved).code == 0
+    given = {"submit": saved.with_name("*.plan"), "plan": saved, "validate": saved}[command]
+    ended = shell.program(command, given, *(["--yes"] if command == "submit" else []), env=environment(shell.tenant))
+    assert ended.code == 2
+    assert f"{saved} is a saved plan, not an input." in ended.err
+    assert accepted(shell.tenant) == {}
+    submit = f"access-batch submit {saved}"
+    assert submit in ended.err
+    assert shell.type(submit, "--yes", "--ledger", str(shell.ledger)).code == 0
+    assert accepted(shell.tenant) == once(PAIRS)
+
+
+def test_a_saved_plan_on_standard_input_is_called_one(
+    shell: Shell, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell("plan", shell.path, "--save", saved).code == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(saved.read_bytes())))
+    ended = shell("submit", "-", "--yes")
+    assert (ended.code, accepted(shell.tenant)) == (2, {})
+    assert "standard input is a saved plan, not an input." in ended.err
+    assert "`access-batch submit PLAN" in ended.err

@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -307,6 +309,34 @@ def test_a_plan_is_sent_once_another_person_has_approved_it(
     assert ended.code == 2
     assert program("submit", saved, *team, "--yes", env=environment(tenant)).code == 0
     assert accepted(tenant) == once(map(pair_of, ROWS))
+
+
+@requires_ssh
+@pytest.mark.parametrize(("expired", "did"), [("ben", "approved"), ("anna", "planned")])
+def test_a_signature_whose_key_has_expired_names_its_person_and_what_to_do(
+    expired: str, did: str, program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path
+) -> None:
+    keys = {name: new_key(tmp_path / name) for name in ("anna", "ben")}
+    people = {f"{name}@acme.com": key for name, key in keys.items()}
+    allowed = allow(tmp_path, people)
+    write_config(TEAM.format(number=1, allowed=allowed))
+    team, name = ("--profile", "team"), tenant.base_url.removeprefix("http://")
+    save(program, tenant, path, saved, *team, "--signing-key", keys["anna"])
+    approve = ("approve", saved, *team, "--signing-key", keys["ben"], "--confirm", name)
+    assert program(*approve, env=environment(tenant)).code == 0
+    time.sleep(1.1)
+    ends = f'valid-before="{datetime.now(UTC):%Y%m%d%H%M%S}Z"'
+    lines = [
+        f"{line.replace(' ', f' {ends} ', 1) if expired in line else line}" for line in allowed.read_text().splitlines()
+    ]
+    allowed.write_text("".join(f"{line}\n" for line in lines))
+    time.sleep(1.1)
+    ended = program("submit", saved, *team, "--yes", env=environment(tenant))
+    assert (ended.code, accepted(tenant)) == (2, {})
+    assert f"{expired}@acme.com {did} it on 20" in ended.err
+    assert "with a key that has expired in the file of allowed signers since" in ended.err
+    assert f"access-batch plan {path} --save FILE" in ended.err
+    assert f"INVALID: {expired}@acme.com, whose key has expired since" in program("show", saved, *team).out
 
 
 @requires_ssh
