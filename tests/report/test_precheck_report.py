@@ -11,6 +11,7 @@ from batch.report.precheck import (
     describe_calls,
     describe_cost,
     describe_left_to_tenant,
+    describe_no_accounts,
     describe_precheck,
     describe_unknown,
 )
@@ -95,6 +96,15 @@ def test_many_questions_for_accounts_and_those_that_are_left_out_are_told_before
     ]
     (line,) = describe_account_calls(1, rate, 50)
     assert "50 pairs of a person and an item are left out: rows that name an account there are rejected" in line
+
+
+def test_that_nobody_knows_the_accounts_is_said_with_what_becomes_of_rows_that_name_none() -> None:
+    assert describe_no_accounts("") == []
+    (line,) = describe_no_accounts("it lacks a right")
+    assert line == (
+        "The tenant does not tell which accounts people have (it lacks a right). It chooses one itself for people with "
+        "several, where the row names none."
+    )
 
 
 def test_it_is_said_how_many_changes_leave_the_account_to_the_tenant() -> None:

@@ -128,6 +128,12 @@ def test_what_the_tenant_does_not_show_is_told_from_what_it_lacks(
         asked(always(status, document), use)
 
 
+def test_a_configuration_that_is_no_object_is_told_as_a_part_of_a_sentence() -> None:
+    with pytest.raises(TenantLostError) as caught:
+        asked(always(200, ["text"]), SettingsClient.config)
+    assert caught.value.reason == "its answer is no JSON object"
+
+
 def subscriptions(*rows: object) -> Callable[[httpx.Request], Reply]:
     """A tenant with these subscriptions, which knows the documented filter."""
 
