@@ -168,15 +168,18 @@ def _only_plan(inputs: list[str], settings: Settings, call: Call) -> NoReturn:
     from batch.errors import SettingsError
     from batch.read import shown
     from batch.report.plan_screen import describe_preview
+    from batch.report.terminal import error_as_json
 
     planning = settings.model_copy(update={"out": None})
     summary = preview(inputs, planning, screen_of(call), runtime(), stdin=standard_input(), save_map=call.save_map)
-    show(summary.as_json() if call.json else describe_preview(summary, detail=False, warnings=call.quiet))
-    named = shlex.join(map(shown, inputs))
-    raise SettingsError(
+    named = shlex.join([*map(shown, inputs), *_reading(settings)])
+    error = SettingsError(
         "Only saved plans are sent here: the config file has require_plan or approvals_required.",
         next_step=f"Nothing was sent. Save the plan: access-batch plan {named} --save FILE",
     )
+    answer = error_as_json(error.exit_code, error.message, error.next_step, summary.as_json())
+    show(answer if call.json else describe_preview(summary, detail=False, warnings=call.quiet))
+    raise error
 
 
 def _again(inputs: list[str], *, tolerate: int | None) -> str:

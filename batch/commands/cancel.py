@@ -106,6 +106,7 @@ def cancel(
             sessions.identify(ledger, notices_on(screen))
         else:
             consent = sessions.identified(ledger, consent, screen)
+            require_an_answer(consent, screen, stdin_is_input=False)
         run = ledger.runs.named(run.id)
         _require_tenant(run, ledger.tenants.name_of(access.tenant))
         with _held(ledger, run, runtime, dry_run=dry_run):

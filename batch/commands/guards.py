@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from batch.credentials.find import find_tenant, profiles_of
 from batch.errors import GuardError, SettingsError
+from batch.names.known import NO_KNOWN_NAMES
 from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, items_revoked
 from batch.settings import GuardSettings
 from batch.tenant.address import tenant_names
+from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from batch.commands.screen import Consent
     from batch.ledger.store import Ledger
     from batch.model import Tally
+    from batch.names.known import KnownNames
     from batch.settings import Settings
 
 MOST_COUNTED: Final = 300
@@ -29,7 +32,13 @@ MOST_COUNTED: Final = 300
 
 
 def require_within_limits(
-    changes: pl.DataFrame, settings: Settings, check: CommandPrecheck, ledger: Ledger, *, run: str = ""
+    changes: pl.DataFrame,
+    settings: Settings,
+    check: CommandPrecheck,
+    ledger: Ledger,
+    *,
+    names: KnownNames = NO_KNOWN_NAMES,
+    run: str = "",
 ) -> float | None:
     """Check that a plan, or what is left of one, is within the limits of the settings.
 
@@ -38,6 +47,7 @@ def require_within_limits(
         settings: The limits.
         check: Asks the tenant.
         ledger: Counts the calls.
+        names: Names of people and items, if a plan is new.
         run: Id of the run that has planned them before; empty for a new plan.
 
     Returns:
@@ -53,7 +63,8 @@ def require_within_limits(
         max_per_person=settings.max_per_person,
         max_revoke_share=settings.max_revoke_share,
     )
-    broken = [*broken_guards(changes, limits)]
+    names = ledger.decisions.known_names(run) if run else names
+    broken = [*broken_guards(changes, limits, names.person_in_words)]
     revoked = items_revoked(changes)
     counted: tuple[RevokedItem, ...] = ()
     if limits.max_revoke_share is not None and revoked and not broken:
@@ -62,7 +73,7 @@ def require_within_limits(
             RevokedItem(item_type=kind, item_id=item, people=people, holders=holders.get(item))
             for kind, item, people in revoked
         )
-        broken += broken_share(counted, limits.max_revoke_share)
+        broken += broken_share(counted, limits.max_revoke_share, names.item_in_words)
     if broken and run:
         raise GuardError(
             " ".join([f"The rest of run {run} is larger than the guards allow.", *broken]),
@@ -123,7 +134,7 @@ def consent_to(tally: Tally, consent: Consent, settings: Settings, tenant: str) 
     if most is None or changes <= most or settings.confirm.strip():
         return consent
     names = tenant_names(tenant) if "://" in tenant else (tenant,)
-    why = f"{changes:,} changes are more than --confirm-above {most:,} allows without it"
+    why = f"{count(changes, 'change')} {'is' if changes == 1 else 'are'} more than the {most:,} of --confirm-above"
     return replace(consent, given=False, names=consent.names or names, why=why)
 
 

@@ -19,7 +19,7 @@ from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
 from batch.model import EMPTY_TALLY
-from batch.names.known import extension_meanings
+from batch.names.known import KnownNames, extension_meanings
 from batch.pipeline import (
     as_if_planned,
     classes_and_reasons,
@@ -327,7 +327,8 @@ class InputRun:
         if run is not None and ledger.runs.tally(run).requests.get(State.PLANNED):
             before = ledger.plans.planned(run)
             counted = pl.concat([before, counted.select(before.columns)])
-        share = require_within_limits(counted, self._settings, check, ledger)
+        shown = KnownNames.of_meanings((kind, name, one.id) for (kind, name), one in names.items() if one.id)
+        share = require_within_limits(counted, self._settings, check, ledger, names=shown)
         self._ask(as_if_planned(EMPTY_TALLY, plan), share, check)
         new = NewRun(
             tenant=self._tenant,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from batch.commands.session import Access
     from batch.ledger.store import Ledger
     from batch.model import Run
+    from batch.names.known import KnownNames
     from batch.pipeline import Classified
     from batch.plan import Plan
     from batch.read import LoadedInputs, Table
@@ -132,7 +133,7 @@ def preview(
         tally = ledger.runs.tally(run) if ledger and run else EMPTY_TALLY
         if sessions and ledger and not only_rows:
             guarding = check or CommandPrecheck(settings, screen, sessions, runtime)
-            _guard(plan, run, settings, guarding, ledger, screen, is_saved=save_to is not None)
+            _guard(plan, run, settings, guarding, ledger, screen, names.known(), is_saved=save_to is not None)
         ledger_id = ledger.gaps.ledger_id() if ledger else ""
     tally, lower_bound = as_if_planned(tally, plan), max(plan.lower_bound, run.lower_bound if run else 0)
     checked = check.checked(verdicts) if check else None
@@ -227,6 +228,7 @@ def _guard(
     check: CommandPrecheck,
     ledger: Ledger,
     screen: Screen,
+    names: KnownNames,
     *,
     is_saved: bool,
 ) -> None:
@@ -234,7 +236,7 @@ def _guard(
     try:
         if run is not None:
             require_within_limits(ledger.plans.planned(run), settings, check, ledger, run=run.id)
-        require_within_limits(plan.changes, settings, check, ledger)
+        require_within_limits(plan.changes, settings, check, ledger, names=names)
     except GuardError as error:
         if is_saved:
             raise

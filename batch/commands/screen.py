@@ -95,7 +95,8 @@ def require_an_answer(consent: Consent, screen: Screen, *, stdin_is_input: bool)
         return
     if consent.names:
         raise SettingsError(
-            f"{consent.why}. Its name must be typed before anything is sent, and there is no terminal to type it on.",
+            f"{consent.why}. The tenant's name must be typed before anything is sent, and there is no terminal to type "
+            "it on.",
             next_step=f"Nothing was sent. Give its name in the command: {consent.again} --confirm {consent.names[0]}",
         )
     raise SettingsError(

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from batch.answers.events import Notice, Waiting
 from batch.api.token_claims import token_needed, why_unfit
-from batch.commands.screen import Consent, require_an_answer
+from batch.commands.screen import Consent
 from batch.credentials.find import (
     find_credentials,
     find_tenant,
@@ -220,7 +220,7 @@ class SessionFactory:
 
         return asyncio.run(ask())
 
-    def identified(self, ledger: Ledger, consent: Consent, screen: Screen, *, stdin_is_input: bool = False) -> Consent:
+    def identified(self, ledger: Ledger, consent: Consent, screen: Screen) -> Consent:
         """As `identify`, for a command that changes something: a production tenant has its guard at every address.
 
         The config file names one address of it. A token and the ledger tell whether this is another; if neither does,
@@ -230,13 +230,12 @@ class SessionFactory:
             ledger: Knows which addresses are one tenant's.
             consent: By `consent_of`.
             screen: For messages.
-            stdin_is_input: Whether standard input is the input file.
 
         Returns:
             The consent that the tenant needs.
 
         Raises:
-            SettingsError: Its name must be typed, and there is no terminal; and as `identify`.
+            SettingsError: As `identify`.
             StoppedError: As `identify`.
         """
         tenant, settings, tell = self.access.tenant, self._settings, notices_on(screen)
@@ -247,8 +246,7 @@ class SessionFactory:
             return consent
         claims = self._ask_token(ledger, tell)
         if why := next(filter(None, (why_guarded(ledger, claims, tenant, other) for other in guarded)), ""):
-            consent = replace(consent, given=False, names=tenant_names(tenant), why=why)
-            require_an_answer(consent, screen, stdin_is_input=stdin_is_input)
+            return replace(consent, given=False, names=tenant_names(tenant), why=why)
         return consent
 
     @contextlib.asynccontextmanager

@@ -106,11 +106,13 @@ def open_source(
     """Load inputs, or a saved plan.
 
     Raises:
-        UsageError: A plan stands beside other inputs, or beside options that can't change it any more.
+        UsageError: A plan stands beside other inputs, or beside options that can't change it any more; or an input
+            beside options that are about saved plans.
         PlanRefusedError: The plan was changed.
         InputFileError: See `load`.
     """
     if (saved := saved_plan_in(inputs)) is None:
+        _require_no_plans_options(settings)
         loaded = load(inputs, settings, screen, stdin=stdin, save_map=save_map)
         return Source(
             inputs=inputs, names=[content.name for content in loaded.contents], settings=settings, loaded=loaded
@@ -132,6 +134,20 @@ def open_source(
     # Dates may have passed since: as of then, all of it must be sound.
     require_sound(saved, inputs[0], made_with.dialect, datetime.fromisoformat(saved.circumstances.planned_at))
     return Source(inputs=inputs, names=inputs, settings=made_with, saved=saved)
+
+
+def _require_no_plans_options(settings: Settings) -> None:
+    flags = settings.sources.flags
+    in_parts = settings.wave is not None or settings.canary is not None
+    if "plan_age" in flags or ("all_or_nothing" in flags and not in_parts):
+        option = "--plan-age" if "plan_age" in flags else "--all-or-nothing"
+        besides = "" if "plan_age" in flags else ", or about a run that is sent with --wave or --canary"
+        raise UsageError(
+            f"{option} is about a saved plan{besides}; an input is planned as it is sent, without the rows that must "
+            "not be sent.",
+            next_step="Nothing was sent. Leave it out; or save a plan, and submit that: access-batch plan INPUT --save "
+            "FILE",
+        )
 
 
 def saved_plan_in(inputs: Sequence[str]) -> SavedPlan | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from batch.commands.input_run import InputRun
     from batch.commands.runtime import Runtime
-    from batch.commands.screen import Screen
+    from batch.commands.screen import Consent, Screen
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.report.progress import Progress
@@ -89,8 +89,7 @@ def submit(
     """
     began = runtime.clock.monotonic()
     check_inputs(inputs)
-    consent = consent_of(settings, inputs)
-    require_an_answer(consent, screen, stdin_is_input="-" in inputs)
+    consent = _consent(inputs, settings, screen)
     access = find_access(settings)
     tenant = access.tenant
     screen.say(*access.notices)
@@ -107,7 +106,7 @@ def submit(
         _told_if_lost(screen) as shown_of,
     ):
         screen.say(*log.notices)
-        consent = sessions.identified(ledger, consent, screen, stdin_is_input="-" in inputs)
+        consent = sessions.identified(ledger, consent, screen)
         job = source.guarded(ledger, tenant).run(screen, runtime, tenant=tenant, consent=consent)
         # The job frees the file's bytes once they are parsed.
         del source
@@ -165,6 +164,19 @@ def submit(
                 complain=screen.complain,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
+
+
+def _consent(inputs: Sequence[str], settings: Settings, screen: Screen) -> Consent:
+    """How far the user's flags consent.
+
+    Raises:
+        SettingsError: A question is needed, and can't be asked. That a tenant's name must be typed is only known once
+            there is something to send.
+    """
+    consent = consent_of(settings, inputs)
+    if not consent.names:
+        require_an_answer(consent, screen, stdin_is_input="-" in inputs)
+    return consent
 
 
 @contextmanager

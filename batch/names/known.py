@@ -74,10 +74,17 @@ class KnownNames:
             f"{operation.lower()} of {self.pair_in_words(identity, item_type, item)}{f', line {line}' if line else ''}"
         )
 
+    def person_in_words(self, id_: str) -> str:
+        """An identity for the screen, with its name before its id."""
+        return _with_name(self.identity(id_), id_)
+
+    def item_in_words(self, item_type: str, id_: str) -> str:
+        """An item for the screen, with its name before its id."""
+        return f"{item_type or 'item'} {_with_name(self.item(item_type, id_), id_)}"
+
     def pair_in_words(self, identity: str, item_type: str, item: str) -> str:
         """An item and an identity for the screen; the list may not tell the item's type."""
-        named_item, named_person = self.item(item_type, item), self.identity(identity)
-        return f"{item_type or 'item'} {_with_name(named_item, item)} for {_with_name(named_person, identity)}"
+        return f"{self.item_in_words(item_type, item)} for {self.person_in_words(identity)}"
 
 
 NO_KNOWN_NAMES: Final = KnownNames(people={}, items={})

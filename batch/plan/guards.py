@@ -11,7 +11,7 @@ from batch.api.dialects import Operation
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +62,15 @@ def items_revoked(changes: pl.DataFrame) -> list[tuple[str, str, int]]:
     return people.sort("people", "item_type", "item_id", descending=[True, False, False]).rows()
 
 
-def broken_guards(changes: pl.DataFrame, limits: PlanLimits) -> Iterator[str]:
+def broken_guards(
+    changes: pl.DataFrame, limits: PlanLimits, person_in_words: Callable[[str], str] = str
+) -> Iterator[str]:
     """What forbids a plan by its numbers alone: a sentence for each limit that it breaks.
 
     Args:
         changes: The planned changes, with `operation` and `identity_id`.
         limits: The limits.
+        person_in_words: Gives a person's name with the id.
     """
     revokes = int((changes.get_column("operation") == Operation.REVOKE.value).sum())
     if limits.max_changes is not None and changes.height > limits.max_changes:
@@ -81,30 +84,34 @@ def broken_guards(changes: pl.DataFrame, limits: PlanLimits) -> Iterator[str]:
         )  # fmt: skip
         if most > limits.max_per_person:
             yield (
-                f"It has {count(most, 'change')} for the person {person}; max_per_person allows "
+                f"It has {count(most, 'change')} for the person {person_in_words(person)}; max_per_person allows "
                 f"{limits.max_per_person:,}."
             )
 
 
-def broken_share(revoked: Sequence[RevokedItem], most: float) -> Iterator[str]:
+def broken_share(
+    revoked: Sequence[RevokedItem], most: float, item_in_words: Callable[[str, str], str] = "{} {}".format
+) -> Iterator[str]:
     """What forbids a plan by the share of an item's holders who lose it.
 
     Args:
         revoked: The items that it revokes.
         most: Percent of an item's holders that may lose it.
+        item_in_words: Gives an item's type and name with the id.
     """
     uncounted = [one for one in revoked if one.share is None]
     above = [one for one in revoked if one.share is not None and one.share > most]
     if above:
         worst = max(above, key=lambda one: (one.share or 0, one.people))
         yield (
-            f"It revokes the {worst.item_type} {worst.item_id} from {worst.people:,} of {worst.holders:,} holders "
-            f"({worst.share:.0f} %){_and_more(len(above) - 1)}; max_revoke_share allows {most:g} %."
+            f"It revokes the {item_in_words(worst.item_type, worst.item_id)} from {worst.people:,} of "
+            f"{worst.holders:,} holders ({worst.share:.0f} %){_and_more(len(above) - 1)}; max_revoke_share allows "
+            f"{most:g} %."
         )
     if uncounted:
         one = uncounted[0]
         yield (
-            f"The tenant does not tell how many people hold the {one.item_type} {one.item_id}"
+            f"The tenant does not tell how many people hold the {item_in_words(one.item_type, one.item_id)}"
             f"{_and_more(len(uncounted) - 1)}, so max_revoke_share ({most:g} %) can't be checked."
         )
 

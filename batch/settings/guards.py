@@ -29,7 +29,7 @@ class GuardSettings(BaseModel):
         Option("Apply a saved plan only if it is not older, such as 12h or 7d.", "AGE", default="7d"),
     ] = 604_800.0
     all_or_nothing: Annotated[
-        bool, Option("Send nothing of a saved plan if some of it is not to be sent any more.")
+        bool, Option("Send nothing of a saved plan, or of a wave, if some of it is not to be sent any more.")
     ] = False
     max_changes: Annotated[int | None, Field(ge=0), Option("Most changes that one plan may have.", "N")] = None
     max_revokes: Annotated[int | None, Field(ge=0), Option("Most revokes that one plan may have.", "N")] = None

@@ -175,6 +175,9 @@ def test_in_production_without_a_terminal_the_name_is_given_by_a_flag(
     assert again == ["submit", str(path), "--profile", "prod", "--yes", "--confirm", name]
     assert program(*again, env=env).code == 0
     assert len(accepted(tenant)) == 1
+    # Nothing is left to send: nothing has to be typed.
+    assert program("submit", path, "--profile", "prod", "--yes", env=env).code == 0
+    assert len(accepted(tenant)) == 1
 
 
 @pytest.mark.parametrize("profile", [(), ("--profile", "other")])

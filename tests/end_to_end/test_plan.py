@@ -219,3 +219,23 @@ def test_the_time_of_a_plan_is_that_at_the_present_pace_which_the_tenant_has_low
         after = program("plan", second, "--json", "--max-age", "0", env=env).json["plan"]["calls"]["rate"]
     assert before == "5000/1"
     assert int(after.split("/")[0]) < 5000
+
+
+def test_a_guard_that_stops_a_plan_of_names_names_the_person(
+    program: Program, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    rows = [{"identity": ANNA.alias, "item_type": "ROLE", "item": role.name} for role in (CLERK, AUDITOR)]
+    wanted = write_rows(tmp_path / "named.csv", rows)
+    for command in (("plan", wanted), ("submit", wanted, "--yes")):
+        ended = program(*command, "--max-per-person", "1", env=environment(sandbox))
+        assert f"2 changes for the person {ANNA.alias} ({ANNA.id})" in ended.err
+    assert accepted(sandbox) == {}
+
+
+def test_no_character_of_plan_csv_hides_or_reorders_others(
+    program: Program, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    wanted = write_rows(tmp_path / "odd.csv", [grant(1, 1, comment="for \u202eeht")])
+    program("plan", wanted, "--out", tmp_path / "board", env=environment(sandbox))
+    written = (tmp_path / "board" / "plan.csv").read_text("utf-8")
+    assert "for \\u202eeht" in written

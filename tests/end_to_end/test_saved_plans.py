@@ -201,6 +201,9 @@ def test_only_plans_are_sent_if_the_profile_says_so(
     assert (ended.code, accepted(tenant)) == (2, {})
     assert ended.json["dry_run"] is True
     assert f"access-batch plan {path} --save FILE" in ended.err
+    assert ended.json["error"]["exit_code"] == 2
+    assert "require_plan" in ended.json["error"]["message"]
+    assert f"access-batch plan {path} --save FILE" in ended.json["error"]["next_step"]
     save(program, tenant, path, saved)
     assert program("submit", saved, "--yes", env=environment(tenant)).code == 0
     assert accepted(tenant) == once(map(pair_of, ROWS))
@@ -245,6 +248,15 @@ def test_a_plan_beyond_the_guards_is_neither_saved_nor_sent(
     assert program("status", env=environment(tenant)).code == 2
 
 
+@pytest.mark.parametrize("option", [("--plan-age", "7d"), ("--all-or-nothing",)])
+def test_an_option_about_saved_plans_is_refused_beside_an_input(
+    option: tuple[str, ...], program: Program, tenant: RunningSandbox, path: Path
+) -> None:
+    ended = program("submit", path, "--yes", *option, env=environment(tenant))
+    assert (ended.code, accepted(tenant)) == (2, {})
+    assert f"{option[0]} is about a saved plan" in ended.err
+
+
 def test_above_the_threshold_a_yes_does_not_do_and_the_name_does(
     program: Program, tenant: RunningSandbox, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +264,7 @@ def test_above_the_threshold_a_yes_does_not_do_and_the_name_does(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     ended = program("submit", path, "--yes", "--confirm-above", "11", env=env)
     assert (ended.code, accepted(tenant)) == (2, {})
-    assert "12 changes are more than --confirm-above 11 allows" in ended.err
+    assert "12 changes are more than the 11 of --confirm-above. The tenant's name must be typed" in ended.err
     assert f"--confirm {name}" in ended.err
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     assert program("submit", path, "--yes", "--confirm-above", "11", env=env).code == 130
