@@ -7,11 +7,12 @@ returns at once; it may raise to end the work that reports.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from batch.answers.outcome import Decision
     from batch.api.status_row import ChangeStatus
@@ -91,6 +92,8 @@ class PrecheckResult:
         held: Grants of held access, set aside; None if that is not known, or if no grant without dates is wanted.
         not_held: Revokes of access that is not held, set aside; None if that is not known, or if none is wanted.
         unsure: Revokes that are sent although the index shows no such access: it may have been granted since.
+        unchecked: The lines of those of them that nobody looked up further, by file, as that takes too many calls.
+        several_files: Whether the input has more than one file.
         age: Seconds since the oldest answer that counted; None if an earlier process asked.
         unclear: Rows in progress that may or may not be of wanted items.
     """
@@ -102,6 +105,8 @@ class PrecheckResult:
     unclear: int
     not_held: int | None = None
     unsure: int = 0
+    unchecked: Mapping[str, Sequence[int]] = field(default_factory=lambda: MappingProxyType({}))
+    several_files: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +114,7 @@ class PrecheckCost:
     """A precheck is about to make most of its calls.
 
     Attributes:
-        calls: Calls left to make.
+        calls: Calls left to make at most.
         people: Identities that it asks about.
     """
 

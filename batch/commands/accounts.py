@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from batch.commands.call_count import stop_for_lack_of
 from batch.commands.session import notices_on
 from batch.dedupe.classify import TENANT_VERDICTS
-from batch.errors import SettingsError
 from batch.loops.accounts import AccountLookup
 from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
 from batch.names.accounts import ACCOUNT, CLEAR, NO_CHOICE, Wanted, chosen
 from batch.names.meaning import NameMeaning, NameOutcome
+from batch.report.end_dates import describe_closed_assignments
 from batch.report.precheck import (
     describe_account_calls,
     describe_accounts_asked,
@@ -24,7 +25,6 @@ from batch.report.precheck import (
     describe_left_to_tenant,
     describe_no_accounts,
 )
-from batch.tenant.accounts import AccountChoices
 from batch.text import id_key, key_of
 from batch.validate.prepare import ACCOUNT_COLUMNS, blank_to_null
 from batch.validate.tenant_rules import ACCOUNT_FOUND
@@ -172,11 +172,12 @@ class Accounts:
             lookup = account_lookup(session, ledger, tenant, settings, self._screen, self._runtime, since=since)
             async with meanwhile(show, every=SHOWN_EVERY):
                 found = await lookup.meanings(wanted)
-        unknown = describe_no_accounts(lookup.closed)
+        untold = [*describe_closed_assignments(lookup.closed_assignments, settings.dialect)]
+        unknown = [*describe_no_accounts(lookup.closed), *untold]
         if unknown and settings.check_tenant is CheckTenant.ALWAYS:
-            raise SettingsError(
-                " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."
-            )
+            forbidden = lookup.closed_assignments is not None and lookup.closed_assignments.forbidden
+            stop_for_lack_of(unknown, forbidden=bool(lookup.closed) or forbidden)
+        self._screen.say(*untold)
         self._screen.say(*describe_accounts_asked(lookup.calls))
         return found
 
@@ -199,7 +200,7 @@ def account_lookup(
     dialect = settings.dialect
     return AccountLookup(
         # A named account is sent only if it is found, so nothing is lost by giving up soon.
-        choices=AccountChoices(session.tenant.reader.advisory(), dialect),
+        choices=session.tenant.accounts,
         memory=ledger.cache,
         tenant=tenant,
         since=since,

@@ -4,47 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-from batch.answers.events import PrecheckCost, PrecheckResult, tell_each
-from batch.api.dialects import ADMIN_LEVEL
-from batch.commands.accounts import SHOWN_EVERY, account_lookup, unchosen
+from batch.answers.events import PrecheckResult, tell_each
+from batch.commands.call_count import CallCount, stop_for_lack_of
 from batch.commands.interrupt import on_interrupt
 from batch.commands.preflight import CommandPreflight
+from batch.commands.questions import Questions
 from batch.commands.session import notices_on, require_fit_token
-from batch.commands.tenant_settings import SettingsQuestion
 from batch.dedupe.classify import INTENTION, TENANT_VERDICTS
 from batch.dedupe.overlap import KEY, overlapping
 from batch.dedupe.reasons import SECOND_HAND
 from batch.errors import SettingsError, StoppedError
 from batch.loops.compare import other_runs
-from batch.loops.end_dates import EndDates
-from batch.loops.precheck import Precheck
 from batch.loops.precheck_scope import scope_of
-from batch.loops.preflight import meanwhile
 from batch.model import CheckTenant, RowClass
 from batch.pipeline import with_tenant_verdicts
-from batch.report.end_dates import describe_closed_end_dates, describe_end_dates
+from batch.report.end_dates import describe_end_dates
 from batch.report.precheck import (
-    describe_calls,
-    describe_cost,
-    describe_no_accounts,
     describe_other_runs,
     describe_precheck,
-    describe_unknown,
 )
-from batch.report.preflight import describe_closed
-from batch.report.tenant_settings import describe_settings, describe_unshown
+from batch.report.tenant_settings import describe_settings
 from batch.states import UNSENT, VOID
 from batch.status.approvals_ahead import approvals_ahead
-from batch.status.cheapest_list import is_expensive
-from batch.status.end_dates import extension_verdicts, people_to_ask
-from batch.status.findings import entitlements_to_ask, items_to_ask
+from batch.status.end_dates import extension_verdicts
+from batch.status.findings import lines_of
 from batch.status.in_progress import count_unclear, not_held, plain_grants, tenant_verdicts
 from batch.text import without_password
 from batch.validate.rows import EXTENDS
@@ -53,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from batch.answers.events import RunEvent, Tell
+    from batch.answers.events import Tell
     from batch.api.tenant_settings import TenantSettings
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
@@ -67,7 +56,6 @@ if TYPE_CHECKING:
     from batch.settings import Settings
     from batch.status.approvals_ahead import ApprovalsAhead
     from batch.status.in_progress import TenantView
-    from batch.tenant.reading import Reader
     from batch.tenant.status import Listing
 
 
@@ -104,13 +92,13 @@ class CommandPrecheck:
         self._settings = settings
         self._screen = screen
         self._sessions = sessions
-        self._tell = tell_each(self._show_cost, notices_on(screen), *([log] if log else []))
+        self._calls = CallCount(settings, screen)
+        self._tell = tell_each(self._calls.take, notices_on(screen), *([log] if log else []))
         self._when = settings.check_tenant
         self._runtime = runtime
         self._began = runtime.now()
         # Answers that this command received itself stay valid while it runs.
         self._since = self._began - timedelta(seconds=settings.max_age)
-        self._readers: list[Reader] = []
         self._oldest: datetime | None = None
         self._unclear = 0
         self._closed_lists = False
@@ -119,11 +107,11 @@ class CommandPrecheck:
         self._has_looked = False
         self._unsure = 0
         self.pace = settings.pace
+        self._unchecked: dict[str, tuple[int, ...]] = {}
         self.tenant_settings: TenantSettings | None = None
         self.approvals: ApprovalsAhead | None = None
         self.unknown: tuple[str, ...] = ()
         self.end_dates: tuple[str, ...] = ()
-        self._about = 0.0
         self.preflight = CommandPreflight(settings, screen, runtime)
         self.unsaid: tuple[Wanted, ...] = ()
         self._unchosen = pl.DataFrame(schema=TENANT_VERDICTS)
@@ -137,7 +125,8 @@ class CommandPrecheck:
             SettingsError: The precheck is required, and the tenant does not allow it; or the ledger is new, and another
                 ledger has submitted to this tenant.
             UnfitTokenError: Nobody can submit with the token.
-            StoppedError: The tenant can't be reached, so nothing can be sent either.
+            StoppedError: The tenant can't be reached, so nothing can be sent either; or the precheck is required, and
+                some of its answers can't be read.
         """
         self.end_dates = describe_end_dates(classified.changes)
         fresh = classified.changes.filter("fresh").select(*KEY, *INTENTION, EXTENDS)
@@ -173,7 +162,10 @@ class CommandPrecheck:
         of_ends = extension_verdicts(fresh, tenant_view)
         verdicts = pl.concat([verdicts, of_ends.join(verdicts, on=KEY, how="anti")])
         unsure = not_held(fresh, classified.known, tenant_view).filter(~pl.col("proven"))
-        self._unsure = unsure.join(verdicts, on=KEY, how="anti").height
+        unsure = unsure.join(verdicts, on=KEY, how="anti")
+        self._unsure = unsure.height
+        unchecked = unsure.filter(pl.col("identity_id").is_in(list(tenant_view.unchecked)))
+        self._unchecked = lines_of(classified.changes.join(unchecked, on=KEY, how="semi"))
         verdicts = pl.concat([verdicts, self._unchosen.join(verdicts, on=KEY, how="anti")])
         remaining = with_tenant_verdicts(classified, verdicts)
         rejected = self._judged(ledger, remaining)
@@ -208,7 +200,7 @@ class CommandPrecheck:
 
     async def _asked(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         async with self._sessions.open(ledger, self._tell) as session:
-            self._readers.append(session.tenant.reader)
+            self._calls.begin(session.tenant.reader)
             await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
             return await ask(session.tenant.statuses)
 
@@ -278,11 +270,13 @@ class CommandPrecheck:
         counted = Counter(verdicts.get_column("tenant_class").to_list())
         held, not_held = counted[RowClass.ALREADY_HELD.value], counted[RowClass.NOT_HELD.value]
         return PrecheckResult(
-            calls=sum(reader.calls for reader in self._readers),
+            calls=self._calls.total,
             in_progress=None if self._closed_lists else verdicts.height - held - not_held,
             held=held if self._asked_held and not self._closed_index else None,
             not_held=not_held if self._asked_not_held and not self._closed_index else None,
             unsure=self._unsure,
+            unchecked=self._unchecked,
+            several_files=self.preflight.several_files,
             age=(self._runtime.now() - self._oldest).total_seconds() if self._oldest else None,
             unclear=self._unclear,
         )
@@ -305,100 +299,36 @@ class CommandPrecheck:
         return answered
 
     async def _run(self, ledger: Ledger, scope: PrecheckScope, fresh: pl.DataFrame) -> TenantView:
-        settings, dialect, tenant = self._settings, self._settings.dialect, self._sessions.access.tenant
-        unshown: tuple[str, ...] = ()
         async with self._sessions.open(ledger, self._tell) as session:
-            self._readers.append(session.tenant.reader)
+            self._calls.begin(session.tenant.reader)
             # Sending gives the notice about an unreadable token.
-            await require_fit_token(session.tenant, dialect, lambda _event: None)
+            await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
             if not self._is_known(ledger):
                 await self._refuse_others(session.tenant.statuses, ledger)
+            questions = Questions(
+                session,
+                ledger,
+                self._sessions.access.tenant,
+                settings=self._settings,
+                screen=self._screen,
+                runtime=self._runtime,
+                since=self._since,
+                tell=self._tell,
+                unsaid=self.unsaid,
+            )
             token_claims = await session.tenant.token_claims()
             if self.tenant_settings is None:
-                question = SettingsQuestion(
-                    session.tenant.settings,
-                    memory=ledger.cache,
-                    tenant=tenant,
-                    dialect=settings.api,
-                    since=self._since,
-                    clock=self._runtime.clock,
-                )
-                self.tenant_settings = await question.ask(token_claims)
-                unshown = tuple(describe_unshown(self.tenant_settings, dialect))
-            sees_all = ADMIN_LEVEL in token_claims.authorities
-            preflight = self.preflight.of(session.tenant.reader, ledger, tenant, since=self._since)
-            holders_of_roles = people_to_ask(fresh)
-            end_dates = EndDates(
-                session.tenant.accounts,
-                memory=ledger.cache,
-                tenant=tenant,
-                since=self._since,
-                clock=self._runtime.clock,
-                width=settings.concurrency,
-            )
-            scope = replace(
-                scope,
-                calls_besides=preflight.calls_needed(items_to_ask(fresh), entitlements_to_ask(fresh))
-                + end_dates.calls_needed(holders_of_roles),
-            )
-            precheck = Precheck(
-                listing=session.tenant.statuses,
-                approvals=session.tenant.approvals,
-                holdings=session.tenant.holdings,
-                administration=bool(dialect.paths.administration),
-                sees_all=sees_all,
-                myself=token_claims.user_id,
-                memory=ledger.cache,
-                tenant=tenant,
-                since=self._since,
-                clock=self._runtime.clock,
-                width=settings.concurrency,
-                tell=self._tell,
-            )
-            async with meanwhile(self._show_calls, every=SHOWN_EVERY):
-                tenant_view = await precheck.ask(scope)
-                if holders_of_roles:
-                    tenant_view = replace(tenant_view, ends=await end_dates.ask(holders_of_roles))
-                await self.preflight.ask(preflight, fresh, tenant_view)
-                if dialect.paths.accounts_selection:
-                    lookup = account_lookup(
-                        session, ledger, tenant, settings, self._screen, self._runtime, since=self._since
-                    )
-                    self._unchosen = await unchosen(
-                        lookup, fresh, tenant_view, self._screen, self.unsaid, ignored=settings.ignore
-                    )
-                    unshown += tuple(describe_no_accounts(lookup.closed))
-            unshown += tuple(describe_closed_end_dates(end_dates.closed, dialect))
+                self.tenant_settings = await questions.tenant_settings(token_claims)
+            tenant_view = await questions.ask(scope, fresh, self.preflight, self._calls, token_claims)
             self.pace = session.pace.present
-        self._oldest = min(filter(None, (precheck.oldest, preflight.oldest)), default=self._oldest)
-        self._unclear = precheck.unread
-        self._closed_lists = bool(precheck.closed_list and precheck.closed_approvals)
-        self._closed_index = bool(precheck.closed_index)
-        closed = describe_unknown(
-            dialect,
-            closed_list=precheck.closed_list,
-            closed_approvals=precheck.closed_approvals,
-            closed_index=precheck.closed_index,
-        )
-        unknown = (*closed, *describe_closed(dialect, preflight.closed), *unshown)
-        if unknown and self._when is CheckTenant.ALWAYS:
-            raise SettingsError(
-                " ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it."
-            )
-        self._screen.say(*unknown)
-        self.unknown = unknown
+        self._oldest = questions.oldest or self._oldest
+        self._unchosen = questions.unchosen
+        if (precheck := questions.precheck) is not None:
+            self._unclear = precheck.unread
+            self._closed_lists = bool(precheck.closed_list and precheck.closed_approvals)
+            self._closed_index = bool(precheck.closed_index)
+        if questions.unknown and self._when is CheckTenant.ALWAYS:
+            stop_for_lack_of(questions.unknown, forbidden=questions.forbidden)
+        self._screen.say(*questions.unknown)
+        self.unknown = questions.unknown
         return tenant_view
-
-    def _show_cost(self, event: RunEvent) -> None:
-        if isinstance(event, PrecheckCost):
-            settings = self._settings
-            dear = is_expensive(event.calls, event.people, settings.dialect.limits)
-            self._about = self._made() + event.calls
-            self._screen.say(*describe_cost(event.calls, settings.pace, dear=dear))
-
-    def _show_calls(self) -> None:
-        self._screen.say(*describe_calls(self._made(), self._about))
-
-    def _made(self) -> int:
-        """Calls that the questions at hand have taken so far."""
-        return self._readers[-1].calls if self._readers else 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch.api.token_claims import TokenClaims
-    from batch.loops.precheck import AnswerCache
+    from batch.loops.ports import AnswerCache
     from batch.model import Clock
     from batch.tenant.tenant_settings import ShownSettings
 

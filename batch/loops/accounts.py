@@ -9,8 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType
+from batch.api.tenant_settings import Unshown
 from batch.errors import TenantLostError
 from batch.loops.approvals import together
+from batch.loops.end_dates import UNREADABLE
+from batch.loops.preflight import unshown
 from batch.names.accounts import (
     CLEAR,
     NO_CHOICE,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from batch.loops.precheck import AnswerCache
+    from batch.loops.ports import AnswerCache
     from batch.model import Clock
     from batch.names.accounts import Wanted
     from batch.status.in_progress import Item
@@ -93,6 +96,7 @@ class AccountLookup:
 
     Attributes:
         closed: Why the tenant does not tell anything; empty if it does.
+        closed_assignments: Why it does not tell on which accounts some roles are; None if it does.
         left_to_tenant: The changes for people with several accounts whose rows name none and are not rejected.
         about: Calls announced so far.
     """
@@ -125,6 +129,7 @@ class AccountLookup:
         self._is_open = False
         self._lost = 0
         self.closed = ""
+        self.closed_assignments: Unshown | None = None
         self.left_to_tenant: frozenset[Wanted] = frozenset()
         self.about = 0
 
@@ -328,8 +333,12 @@ class AccountLookup:
             try:
                 found = await self._choices.assignments(person, role)
             except (RefusedError, TenantLostError) as error:
+                self.closed_assignments = unshown(error)
                 return reason_of(error)
-        return "its answer can't be read" if found is None else found
+        if found is None:
+            self.closed_assignments = self.closed_assignments or Unshown(why=UNREADABLE)
+            return UNREADABLE
+        return found
 
 
 def _unknown(problem: str) -> NameMeaning:

@@ -1,13 +1,14 @@
-"""What the sending loop needs: a sender that makes attempts, and a turnstile that paces them."""
+"""What the loops need: a sender that makes attempts, a turnstile that paces them, and a cache of answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from batch.ledger.cache import Cached
     from batch.model import Answer
     from batch.plan.body import Body
 
@@ -78,3 +79,13 @@ class Turnstile(Protocol):
 
     def report_wait(self, seconds: float, reason: str) -> None:
         """Report a wait and its reason."""
+
+
+class AnswerCache(Protocol):
+    """Caches a tenant's answers: the ledger's cache, or a fake; see ledger.cache."""
+
+    def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
+        """The answers for the keys that were given at `since` or later."""
+
+    def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
+        """Cache answers."""

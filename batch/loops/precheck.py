@@ -6,29 +6,29 @@ import asyncio
 import hashlib
 import json
 import math
-from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from batch.answers.events import PrecheckCost
-from batch.api.dialects import INDEX_LAG, PAGE_LIMIT
+from batch.api.dialects import PAGE_LIMIT
 from batch.loops.approvals import PendingApprovals, together
+from batch.loops.call_plan import MOST_FOR_APPROVALS, CallPlan, Question
+from batch.loops.late_grants import LateGrants
 from batch.status.cheapest_list import ListChoice, calls_left, cheapest, pages_of, searches
-from batch.status.in_progress import InProgress, TenantView, granted_since, open_rows
+from batch.status.in_progress import InProgress, TenantView, open_rows
 from batch.status.tenant_facts import PersonFacts
 from batch.tenant.holdings import IndexedPerson
-from batch.tenant.paging import ListCutError, open_pages, pages
+from batch.tenant.paging import open_pages
 from batch.tenant.reading import ForbiddenError, RefusedError
-from batch.tenant.status import ListingForbiddenError, Query
+from batch.tenant.status import Query
 from batch.text import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
-    from batch.ledger.cache import Cached
+    from batch.loops.ports import AnswerCache
     from batch.loops.precheck_scope import PrecheckScope
     from batch.model import Clock
     from batch.status.in_progress import Item
@@ -45,16 +45,6 @@ STATUS_LIST: Final = "the status list"
 
 HELD: Final = "access held and person"
 """Kind of cached answer: what the search index says of an identity, and which of the wanted items it holds."""
-
-
-class AnswerCache(Protocol):
-    """Caches a tenant's answers: the ledger's cache, or a fake; see ledger.cache."""
-
-    def get(self, tenant: str, kind: str, keys: Iterable[str], *, since: datetime) -> dict[str, Cached]:
-        """The answers for the keys that were given at `since` or later."""
-
-    def put(self, tenant: str, kind: str, values: Mapping[str, Any], *, at: datetime) -> None:
-        """Cache answers."""
 
 
 class Precheck:
@@ -74,9 +64,9 @@ class Precheck:
         clock: This machine's clock.
         width: Most calls at a time.
         tell: Takes the cost, before most of the calls are made.
+        is_thorough: Whether everything is asked, however many calls it takes.
 
     Attributes:
-        calls: Calls made.
         oldest: Time of the oldest answer that the result uses; None if nothing was asked.
         unread: Rows that do not name their identity.
         closed_list: Why the tenant does not show what is in progress; empty if it does.
@@ -100,6 +90,7 @@ class Precheck:
         clock: Clock,
         width: int,
         tell: Tell,
+        is_thorough: bool = False,
     ) -> None:
         self._listing = listing
         self._approvals = approvals
@@ -116,15 +107,27 @@ class Precheck:
         self._since = since
         self._clock = clock
         self._slots = asyncio.Semaphore(width)
-        self._tell = tell
-        self._people = 0
-        self.calls = 0
+        self._is_thorough = is_thorough
+        self._plan = CallPlan(is_limited=not is_thorough, tell=tell)
+        self._late_grants = LateGrants(
+            listing, self._page, plan=self._plan, memory=memory, tenant=tenant, since=since, clock=clock
+        )
         self.oldest: datetime | None = None
         self.unread = 0
         self.closed_list = ""
         self.closed_approvals = ""
         self.closed_index = ""
         self.indexed: datetime | None = None
+
+    @property
+    def calls(self) -> int:
+        """Calls made."""
+        return self._plan.made
+
+    @property
+    def spare(self) -> float:
+        """Calls that the command may make for what is optional."""
+        return self._plan.spare_in_all
 
     async def ask(self, scope: PrecheckScope) -> TenantView:
         """Ask the tenant. The view leaves out what it does not show.
@@ -133,35 +136,52 @@ class Precheck:
             TenantLostError: The tenant can't be reached.
             CredentialsRefusedError: It refuses the client.
         """
-        self._people = len(scope.people)
         of_items = hashlib.sha256(json.dumps(sorted(scope.items)).encode()).hexdigest()
         held = self._cached(HELD, scope.holders, of_items)
         searched = [person for person in scope.holders if person not in held]
-        besides = searches(len(searched)) + scope.calls_besides
-        progress = await self._in_progress(scope.people, calls_besides=besides)
+        self._expect(scope, held, len(searched))
+        progress = await self._in_progress(scope.people)
+        self._plan.say()
         if searched:
             held |= await self._ask_index(searched, scope.items, of_items)
         indexed = {person: _from_json(said) for person, said in held.items()}
         # The search index lags. If it does not show what must be held, the person's own list may show a late grant.
-        unheld = [
+        doubtful = [
             person
             for person, items in scope.revokes.items()
             if (found := indexed.get(person)) is not None
             and found.held is not None
             and not found.held.issuperset(items)
         ]
-        doubtful = [*dict.fromkeys(unheld)]
+        granted = await self._late_grants.ask(doubtful, self.indexed) if doubtful and not self.closed_list else {}
         return TenantView(
             in_progress={
                 person: [InProgress.from_list(one) for one in entries] for person, entries in progress.items()
             },
             held={person: one.held for person, one in indexed.items() if one.held is not None},
-            granted=await self._ask_granted(doubtful) if doubtful else {},
+            granted=granted,
+            unchecked=frozenset(self._late_grants.unchecked),
             indexed=self.indexed,
             people={person: one.facts for person, one in indexed.items()},
             unrevocable={person: one.unrevocable for person, one in indexed.items() if one.unrevocable},
             crowded={person: one.crowded for person, one in indexed.items() if one.crowded},
         )
+
+    def _expect(self, scope: PrecheckScope, held: Mapping[str, Any], searched: int) -> None:
+        """Plan the calls that do not depend on other answers."""
+        known = {person: _from_json(said) for person, said in held.items()}
+        unlisted = {person for person in scope.holders if person not in known or not known[person].facts.listed}
+        doubtful = [
+            person
+            for person, items in scope.revokes.items()
+            if person not in known or not (known[person].held or frozenset()).issuperset(items)
+        ]
+        # The index's next answers make earlier ones about late grants out of date.
+        late = self._late_grants.cached(doubtful, self.indexed) if not searched else {}
+        self._plan.people, self._plan.besides = len(scope.people), scope.calls_besides(unlisted)
+        self._plan.optional = scope.calls_optional
+        self._plan.expect(Question.SEARCH, searches(searched))
+        self._plan.expect(Question.LATE_GRANTS, len(doubtful) - len(late))
 
     def _cached(self, kind: str, people: Sequence[str], of: str = "") -> dict[str, Any]:
         """Cached answers that are recent enough, by person."""
@@ -184,19 +204,26 @@ class Precheck:
     def _rests_on(self, at: datetime) -> None:
         self.oldest = min(self.oldest or at, at)
 
-    async def _in_progress(self, people: Sequence[str], *, calls_besides: float) -> dict[str, Any]:
+    async def _in_progress(self, people: Sequence[str]) -> dict[str, Any]:
         """What is in progress, in its cached form, for each of the people; empty if the tenant shows nothing of it."""
         progress = self._cached(IN_PROGRESS, people, BOTH_LISTS)
         asked = [person for person in people if person not in progress]
         if not asked:
             return progress
         at = self._clock.now()
-        pending = PendingApprovals(self._approvals_page, people=asked)
-        calls_besides += await pending.begin()
+        # How long the list is, its first page shows.
+        self._plan.expect(Question.LIST, math.inf)
+        pending = PendingApprovals(
+            self._approvals_page,
+            people=asked,
+            most=math.inf if self._is_thorough else MOST_FOR_APPROVALS,
+            expect=self._expect_approvals,
+        )
+        self._plan.expect(Question.APPROVALS, await pending.begin())
         if pending.closed:
             progress |= self._cached(IN_PROGRESS, asked, STATUS_LIST)
             asked = [person for person in asked if person not in progress]
-        listed, approvals = await together([self._listed(asked, calls_besides), pending.read()])
+        listed, approvals = await together([self._listed(asked), pending.read()])
         self.closed_approvals, self.unread = pending.closed, self.unread + pending.unread
         if listed is None and approvals is None:
             if pending.lost:
@@ -214,15 +241,21 @@ class Precheck:
             self._cache(IN_PROGRESS, found, at, STATUS_LIST if approvals is None else BOTH_LISTS)
         return {**progress, **found}
 
-    async def _listed(self, people: Sequence[str], calls_besides: float) -> list[StatusRow] | None:
+    async def _listed(self, people: Sequence[str]) -> list[StatusRow] | None:
         """Rows of the status list; None if the tenant does not show it."""
         try:
-            return await self._rows(people, calls_besides) if people else []
+            return await self._rows(people) if people else []
         except RefusedError as error:
             self.closed_list = str(error)
             return None
+        finally:
+            self._plan.expect(Question.LIST, 0)
 
-    async def _rows(self, people: Sequence[str], calls_besides: float) -> list[StatusRow]:
+    def _expect_approvals(self, calls: float) -> None:
+        self._plan.expect(Question.APPROVALS, calls)
+        self._plan.say()
+
+    async def _rows(self, people: Sequence[str]) -> list[StatusRow]:
         """Rows of the people, from the allowed list that takes the fewest calls.
 
         Raises:
@@ -240,11 +273,11 @@ class Precheck:
                 if way is ListChoice.EVERYBODY and not self._sees_all:
                     await self._look_at_another(people)
                 if way is ListChoice.EACH:
-                    self._tell_cost(len(people) + calls_besides)
+                    self._expect_listed(len(people))
                     each = [self._list(Query(executing=True, requested_for=person), {person}) for person in people]
                     return [row for rows in await together(each) for row in rows]
                 if way in first:
-                    self._tell_cost(calls_left(way, len(people), pages, seen=True) + calls_besides)
+                    self._expect_listed(calls_left(way, len(people), pages, seen=True))
                     return await self._list(query, frozenset(people), first[way])
                 first[way] = page = await self._page(query, 0)
                 pages = pages_of(page.total, page.read, more=page.more)
@@ -258,10 +291,9 @@ class Precheck:
                 )
         raise RefusedError(refusal)
 
-    def _tell_cost(self, calls: float) -> None:
-        # A list of unknown length is not read.
-        if math.isfinite(calls):
-            self._tell(PrecheckCost(calls=calls, people=self._people))
+    def _expect_listed(self, calls: float) -> None:
+        self._plan.expect(Question.LIST, calls)
+        self._plan.say()
 
     async def _look_at_another(self, people: Sequence[str]) -> None:
         """Make sure that the token's user sees more than their own requests.
@@ -283,13 +315,14 @@ class Precheck:
         return rows
 
     async def _page(self, query: Query, offset: int) -> Page:
+        if query.executing:
+            self._plan.count(Question.LIST)
         async with self._slots:
-            self.calls += 1
             return await self._listing.page(query, offset)
 
     async def _approvals_page(self, query: ApprovalQuery, offset: int) -> Page:
+        self._plan.count(Question.APPROVALS)
         async with self._slots:
-            self.calls += 1
             return await self._approvals.page(query, offset)
 
     async def _ask_index(self, people: Sequence[str], items: Collection[Item], of_items: str) -> dict[str, Any]:
@@ -307,34 +340,9 @@ class Precheck:
         self.indexed = min(self.indexed or at, at)
         return dict(answers_by_person)
 
-    async def _ask_granted(self, people: Sequence[str]) -> dict[str, frozenset[str]]:
-        """The items that people may have got since the index was last brought up to date, by in_progress.
-
-        Those whose list can't be read in full are left out. The cache has none: they must be newer than the index's.
-        """
-        if self.closed_list:
-            return {}
-        self._tell_cost(len(people))
-        answers = await together([self._granted(person) for person in people])
-        return {person: items for person, items in zip(people, answers, strict=True) if items is not None}
-
-    async def _granted(self, person: str) -> frozenset[str] | None:
-        read_page = partial(self._page, Query(requested_for=person))
-        try:
-            read = [page async for page in pages(read_page, subject="status list")]
-        except (ListingForbiddenError, ListCutError):
-            return None
-        rows = [row for page in read for row in page.rows]
-        if len(rows) < sum(page.read for page in read):
-            # A row that we do not understand may be of any item.
-            return None
-        indexed = self.indexed or self._clock.now()
-        offset = await self._listing.clock_offset()
-        return granted_since(rows, indexed + min(offset, timedelta()) - INDEX_LAG)
-
     async def _search(self, people: Sequence[str], items: Collection[Item]) -> Mapping[str, IndexedPerson]:
+        self._plan.count(Question.SEARCH)
         async with self._slots:
-            self.calls += 1
             return await self._holdings.people(people, items)
 
 

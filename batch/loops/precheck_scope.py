@@ -13,7 +13,7 @@ from batch.status.end_dates import extensions
 from batch.status.in_progress import plain_grants, revokes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from batch.status.in_progress import Item
 
@@ -27,14 +27,17 @@ class PrecheckScope:
         holders: Ids of the identities to ask for held items.
         items: The items that they may hold.
         revokes: The items of which a revoke is wanted, by identity; each identity is one of the holders.
-        calls_besides: Calls that the command makes for its other questions, to be told with the precheck's.
+        calls_besides: Says how many calls the command makes at most for its other questions, to be told with the
+            precheck's; takes the people whom the index may not show.
+        calls_optional: Further calls, which it makes as long as some are left.
     """
 
     people: Sequence[str]
     holders: Sequence[str]
     items: Collection[Item]
     revokes: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
-    calls_besides: int = 0
+    calls_besides: Callable[[Collection[str]], float] = lambda _people: 0
+    calls_optional: int = 0
 
 
 def scope_of(fresh: pl.DataFrame, changes: pl.DataFrame) -> PrecheckScope:

@@ -13,14 +13,14 @@ from batch.api.tenant_settings import Unshown
 from batch.errors import TenantLostError
 from batch.loops.approvals import together
 from batch.status.tenant_facts import CONFIGURATIONS, PEOPLE, ItemFacts, PersonFacts
-from batch.tenant.facts import IDS_PER_CALL
+from batch.tenant.facts import IDS_PER_CALL, calls_at_most
 from batch.tenant.reading import ForbiddenError, RefusedError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from batch.loops.precheck import AnswerCache
+    from batch.loops.ports import AnswerCache
     from batch.model import Clock
     from batch.status.in_progress import Item
     from batch.tenant.facts import Facts
@@ -80,14 +80,18 @@ class Preflight:
         """Calls made so far."""
         return self._facts.calls
 
-    def calls_needed(self, items: Mapping[str, Sequence[str]], entitlements: Sequence[str] = ()) -> int:
-        """How many calls it takes at most to ask about items, by type, and for the configurations of entitlements."""
-        return sum(calls_for(self._unknown(item_type, ids)) for item_type, ids in items.items()) + self._unknown(
-            CONFIGURATIONS, entitlements[:MOST_CONFIGURATIONS]
+    def calls_needed(
+        self, items: Mapping[str, Sequence[str]], entitlements: Sequence[str] = (), people: Sequence[str] = ()
+    ) -> int:
+        """How many calls it takes at most to ask the same; `people` are those whom the index may not show."""
+        lists = {**items, PEOPLE: people[:MOST_PEOPLE]}
+        return sum(calls_at_most(self._unknown(subject, ids)) for subject, ids in lists.items()) + len(
+            self._unknown(CONFIGURATIONS, entitlements[:MOST_CONFIGURATIONS])
         )
 
-    def _unknown(self, subject: str, ids: Sequence[str]) -> int:
-        return len(ids) - len(self._memory.get(self._tenant, _kind(subject), ids, since=self._since))
+    def _unknown(self, subject: str, ids: Sequence[str]) -> list[str]:
+        known = self._memory.get(self._tenant, _kind(subject), ids, since=self._since)
+        return [one for one in ids if one not in known]
 
     async def ask(
         self, items: Mapping[str, Sequence[str]], people: Sequence[str], entitlements: Sequence[str] = ()
@@ -135,7 +139,7 @@ class Preflight:
             try:
                 said = await together([self._facts.configuration(one) for one in some])
             except (RefusedError, TenantLostError) as error:
-                self.closed[CONFIGURATIONS] = _unshown(error)
+                self.closed[CONFIGURATIONS] = unshown(error)
                 break
             self._rests_on(at)
             answered = {one: facts for one, facts in zip(some, said, strict=True) if facts is not None}
@@ -165,7 +169,7 @@ class Preflight:
             try:
                 said = await ask(missing[start : start + IDS_PER_CALL])
             except (RefusedError, TenantLostError) as error:
-                self.closed[subject] = _unshown(error)
+                self.closed[subject] = unshown(error)
                 break
             self._rests_on(at)
             found |= said
@@ -194,12 +198,7 @@ async def meanwhile(tell: Callable[[], object], *, every: float) -> AsyncIterato
         await asyncio.gather(telling, return_exceptions=True)
 
 
-def calls_for(ids: int) -> int:
-    """How many calls it takes to ask about so many ids of one list."""
-    return -(-ids // IDS_PER_CALL)
-
-
-def _unshown(error: RefusedError | TenantLostError) -> Unshown:
+def unshown(error: RefusedError | TenantLostError) -> Unshown:
     """Why there is no answer: nothing depends on one, so a list that can't be read is left out like a refused one."""
     return Unshown(why=reason_of(error), forbidden=isinstance(error, ForbiddenError))
 

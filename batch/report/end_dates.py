@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from batch.api.dialects import Dialect
+    from batch.api.tenant_settings import Unshown
     from batch.status.end_dates import Erased
 
 _LISTED: Final = 5
@@ -50,11 +51,25 @@ def describe_untold(untold: int) -> Iterator[str]:
         )
 
 
-def describe_closed_end_dates(closed: str, dialect: Dialect) -> Iterator[str]:
-    """Why the tenant does not tell the end dates of roles; nothing if it does."""
+def describe_closed_end_dates(closed: Unshown | None, left_out: int, dialect: Dialect) -> Iterator[str]:
+    """Why the tenant does not tell the end dates of roles, and how many people nobody asked about."""
     if closed:
-        scope = dialect.role_assignments_scopes[0]
-        yield f"The tenant does not tell the end dates of some roles ({closed}): that takes the scope {scope}."
+        yield f"The tenant does not tell the end dates of some roles ({closed.why}){_takes(closed, dialect)}."
+    if left_out:
+        yield (
+            f"The end dates of the roles of {count(left_out, 'identity')} were not asked for, as that takes a call "
+            "each: a date that is there already is sent again. --check-tenant always asks for all of them."
+        )
+
+
+def describe_closed_assignments(closed: Unshown | None, dialect: Dialect) -> Iterator[str]:
+    """Why the tenant does not tell for which accounts roles are assigned; nothing if it does."""
+    if closed:
+        yield f"The tenant does not tell on which accounts some roles are ({closed.why}){_takes(closed, dialect)}."
+
+
+def _takes(closed: Unshown, dialect: Dialect) -> str:
+    return f": that takes the scope {dialect.role_assignments_scopes[0]}" if closed.forbidden else ""
 
 
 def _place(one: Erased, *, several: bool) -> str:

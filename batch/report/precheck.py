@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import ADMIN_LEVEL, INDEX_LAG
 from batch.model import CheckTenant
+from batch.report.preflight import places
 from batch.report.screen import duration
 from batch.text import count
 
@@ -31,7 +32,7 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
     """How long all questions before planning take, if they take long.
 
     Args:
-        calls: Calls left to make.
+        calls: How many there are at most.
         rate: The rate limit in use.
         dear: Whether the precheck may take longer than sending.
     """
@@ -40,8 +41,8 @@ def describe_cost(calls: float, rate: Rate, *, dear: bool) -> Iterator[str]:
     least = duration(calls * rate.seconds / rate.requests)
     longer = "; that may take longer than sending: --check-tenant never skips it" if dear else ""
     yield (
-        f"Asking the tenant which changes are in progress, held or against its rules: {calls:,.0f} calls, at least "
-        f"{least}{longer}."
+        f"Asking the tenant which changes are in progress, held or against its rules: at most {calls:,.0f} calls, "
+        f"which take {least} at this rate{longer}."
     )
 
 
@@ -78,6 +79,12 @@ def describe_doubts(precheck: PrecheckResult) -> Iterator[str]:
         yield (
             f"The search index does not show the access of {count(precheck.unsure, 'revoke')}. {it} {they} sent all "
             f"the same, since the access may have been granted in the last {INDEX_LAG / timedelta(hours=1):.0f} hours."
+        )
+    if unchecked := sum(map(len, precheck.unchecked.values())):
+        where = places(precheck.unchecked, several_files=precheck.several_files)
+        yield (
+            f"{count(unchecked, 'revoke')} of these ({where}) {_were(unchecked)} not checked against "
+            "the identity's own list, as that takes a call each. --check-tenant always checks all of them."
         )
     if precheck.unclear:
         yield (
@@ -159,6 +166,10 @@ def _found(known: list[tuple[int, str]], not_held: int) -> str:
 
 def _do(number: int) -> str:
     return "does" if number == 1 else "do"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _are(number: int) -> str:

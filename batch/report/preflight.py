@@ -35,7 +35,7 @@ def describe_warnings(warned: Sequence[Warned], *, several_files: bool) -> Itera
         kind = " or ".join(word for item_type, word in ITEM_WORDS.items() if item_type in one.kinds)
         strict = f"`--strict` rejects {it}, " if rule.rejects is Rejects.STRICT else ""
         yield (
-            f"The tenant may refuse {count(one.rows, 'row')} ({_places(one.lines, several_files=several_files)}): "
+            f"The tenant may refuse {count(one.rows, 'row')} ({places(one.lines, several_files=several_files)}): "
             f"{rule.problem.replace('{}', kind)} ({one.rule}). {remedy[0].upper()}{remedy[1:]}; {strict}"
             f"`--ignore {one.rule}` silences this."
         )
@@ -51,11 +51,12 @@ def describe_late(*, strict: bool, ignored: Collection[str]) -> Iterator[str]:
 
 def warnings_as_json(warned: Sequence[Warned]) -> list[dict[str, Any]]:
     """The documented list: an entry for each rule and file."""
-    return [
-        {"rule": one.rule, "file": file, "count": len(lines), "lines": list(lines)}
-        for one in warned
-        for file, lines in one.lines.items()
-    ]
+    return [{"rule": one.rule, **place} for one in warned for place in places_as_json(one.lines)]
+
+
+def places_as_json(lines: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
+    """Lines of files: an entry for each file."""
+    return [{"file": file, "count": len(some), "lines": list(some)} for file, some in lines.items()]
 
 
 def describe_unsought(people: int, most: int) -> Iterator[str]:
@@ -98,12 +99,12 @@ def describe_closed(dialect: Dialect, closed: Mapping[str, Unshown]) -> Iterator
     yield f"The tenant does not show the rules of {_listed(words)} ({why}){takes}."
 
 
-def _places(lines: Mapping[str, Sequence[int]], *, several_files: bool) -> str:
+def places(lines: Mapping[str, Sequence[int]], *, several_files: bool) -> str:
     """The first lines, such as `lines 3, 8, 9 …`; with several files, each with its name."""
-    places = [(line, file) for file, some in lines.items() for line in some]
-    shown = [f"{line} of {file}" if several_files else str(line) for line, file in places[:_LINES_SHOWN]]
-    word = "line" if len(places) == 1 else "lines"
-    return f"{word} {', '.join(shown)}{' …' if len(places) > _LINES_SHOWN else ''}"
+    every = [(line, file) for file, some in lines.items() for line in some]
+    shown = [f"{line} of {file}" if several_files else str(line) for line, file in every[:_LINES_SHOWN]]
+    word = "line" if len(every) == 1 else "lines"
+    return f"{word} {', '.join(shown)}{' …' if len(every) > _LINES_SHOWN else ''}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch.model import RowClass
 from batch.names.resolve import NO_NAMES
 from batch.plan.waves import describe_waves
-from batch.report.preflight import warnings_as_json
+from batch.report.preflight import places_as_json, warnings_as_json
 from batch.report.track import exit_code, track_as_json
 from batch.states import State
 from batch.text import count
@@ -179,6 +179,7 @@ def _precheck_as_json(precheck: PrecheckResult) -> dict[str, Any]:
         "held": precheck.held,
         "not_held": precheck.not_held,
         "unsure": precheck.unsure,
+        "unchecked": places_as_json(precheck.unchecked),
         "unclear": precheck.unclear,
         "age_s": None if precheck.age is None else round(precheck.age, 3),
     }

@@ -49,6 +49,8 @@ class Commands:
     def _completed(self, found: re.Match[str]) -> str:
         takes = self.takes.get(found[1]) or self.takes.get(found[2], ())
         there = set(re.findall(r"--[a-z-]+", found[0]))
+        if "--help" in there:
+            return found[0]
         missing = [
             part
             for name, value in self.given.items()

@@ -28,6 +28,9 @@ _VENDORS: Final = "SAIL_"
 _NO_FLAG: Final = {"client_secret": True, "webhook": False}
 """Secrets that a variable can give, and whether it may be the vendor's: everybody can see the flags of a command."""
 
+_TOPICS: Final = {"ignore": "results"}
+"""Options whose values a help topic explains."""
+
 
 def load(
     flags: Mapping[str, object], *, profile: str = "", config_file: Path | None = None, command: str = APPLICATION
@@ -57,9 +60,11 @@ def load(
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         name = str(first["loc"][0])
-        where = f"See `{command} --help`." if name in given else f"Correct it in {variables.get(name, [path])[0]}."
+        explained = f"{APPLICATION} help {_TOPICS[name]}" if name in _TOPICS else f"{command} --help"
+        where = f"See `{explained}`." if name in given else f"Correct it in {variables.get(name, [path])[0]}."
+        problem = first["msg"].removeprefix("Value error, ")
         raise SettingsError(
-            f"--{name.replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}.", next_step=where
+            f"--{name.replace('_', '-')}: {problem}{'' if problem.endswith('?') else '.'}", next_step=where
         ) from None
     dialect_named(settings.api)
     return settings.given_in(

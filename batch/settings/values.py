@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Any, Final
 
@@ -61,14 +62,16 @@ def read_size(value: Any) -> Any:
 
 
 def read_tenant_rules(value: Any) -> Any:
-    """Reads names of the tenant's rules: a list, or a text with commas."""
-    given = read_several(value)
-    if not isinstance(given, list | tuple):
-        raise ValueError("name rules of the tenant")  # noqa: TRY004 - pydantic takes no TypeError
-    names = tuple(str(name).strip() for name in given)
+    """Reads names of the tenant's rules: a list, whose texts may have commas, or such a text."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(str(one).strip(", ") for one in given):
+        raise ValueError("name rules of the tenant")
+    names = tuple(name.strip() for one in given for name in str(one).split(",") if name.strip())
     rules = (*TENANT_RULES, ACCOUNT_FOUND)
     if unknown := [name for name in names if name not in rules]:
-        raise ValueError(f"there is no rule {unknown[0]!r}; the rules are {', '.join(rules)}")
+        near = difflib.get_close_matches(unknown[0].lower().replace("-", "_"), rules, n=1)
+        meant = f"; did you mean {near[0]}?" if near else f"; the rules are {', '.join(rules)}"
+        raise ValueError(f"there is no rule {unknown[0]!r}{meant}")
     return names
 
 

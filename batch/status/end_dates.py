@@ -49,6 +49,15 @@ def people_to_ask(fresh: pl.DataFrame) -> list[str]:
     return wanted.get_column("identity_id").unique().sort().to_list()
 
 
+def unshown_first(fresh: pl.DataFrame, tenant_view: TenantView) -> list[str]:
+    """The same people; first those whose role the search index does not show, which only an assignment can."""
+    wanted = extensions(fresh).filter(pl.col("item_type") == ItemType.ROLE.value).select("identity_id", "item_id")
+    unshown = {
+        person for person, role in wanted.rows() if (ItemType.ROLE, role) not in tenant_view.held.get(person, ())
+    }
+    return sorted(people_to_ask(fresh), key=lambda person: person not in unshown)
+
+
 def untold(fresh: pl.DataFrame) -> int:
     """How many end dates are to be changed that the tenant does not tell."""
     return extensions(fresh).filter(pl.col("item_type") != ItemType.ROLE.value).height

@@ -210,10 +210,22 @@ def entitlements_to_ask(fresh: pl.DataFrame) -> list[str]:
     return counted.get_column("item_id").to_list()
 
 
+def getters(fresh: pl.DataFrame) -> list[str]:
+    """The people who shall get something, in order."""
+    return (
+        fresh.filter(pl.col("operation") == Operation.GRANT.value).get_column("identity_id").unique().sort().to_list()
+    )
+
+
 def people_to_ask(fresh: pl.DataFrame, known: Mapping[str, PersonFacts]) -> list[str]:
     """The people who shall get something and whom the search index does not show: it may lag behind."""
-    grants = fresh.filter(pl.col("operation") == Operation.GRANT.value).get_column("identity_id").unique().sort()
-    return [person for person in grants if person in known and known[person].listed is False]
+    return [person for person in getters(fresh) if person in known and known[person].listed is False]
+
+
+def lines_of(changes: pl.DataFrame) -> dict[str, tuple[int, ...]]:
+    """The lines of the rows of changes, by file."""
+    rows = changes.group_by("file", maintain_order=True).agg(pl.col("line").unique().sort()).rows()
+    return {file: tuple(lines) for file, lines in rows}
 
 
 def _with_facts(fresh: pl.DataFrame, facts: TenantFacts, now: datetime) -> pl.DataFrame:

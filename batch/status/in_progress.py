@@ -100,6 +100,7 @@ class TenantView:
         held: The wanted items that an identity holds; a missing identity is not in the index or was not asked about.
         granted: By identity, from `granted_since`, the items that it may have got since the index was brought up to
             date; a missing identity was not asked about, or its list could not be read in full.
+        unchecked: Identities whose list was not read because it would have taken too many calls.
         indexed: When the oldest answer of `held` was given; None if there is none.
         people: What the tenant says of each identity; of one that it does not show, that it is not listed.
         unrevocable: The held items of each identity that no request can revoke, as far as the index shows.
@@ -111,6 +112,7 @@ class TenantView:
     in_progress: Mapping[str, Sequence[InProgress]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))
     granted: Mapping[str, Collection[str]] = field(default_factory=lambda: MappingProxyType({}))
+    unchecked: Collection[str] = frozenset()
     indexed: datetime | None = None
     people: Mapping[str, PersonFacts] = field(default_factory=lambda: MappingProxyType({}))
     unrevocable: Mapping[str, Collection[Item]] = field(default_factory=lambda: MappingProxyType({}))

@@ -107,7 +107,7 @@ class Tenant:
         advisory = self.reader.advisory()
         self.approvals = ApprovalList(advisory, dialect)
         self.holdings = SearchIndex(self.reader, dialect)
-        self.accounts = AccountChoices(self.reader, dialect)
+        self.accounts = AccountChoices(advisory, dialect)
         self.cancel_client = CancelClient(self.reader, dialect)
         self.settings = SettingsClient(advisory, dialect)
 

@@ -17,7 +17,7 @@ from batch.names.meaning import ITEM_WORDS
 from batch.status.tenant_facts import ItemFacts, PersonFacts, flag
 from batch.tenant.collection import TOO_LONG, all_rows
 from batch.tenant.directory_questions import MOST_LISTED_ROWS, Caller
-from batch.tenant.paging import require_the_apis
+from batch.tenant.paging import lost, require_the_apis
 from batch.tenant.reading import ForbiddenError, RefusedError, quoted
 from batch.text import key_of, on_one_line
 
@@ -101,7 +101,9 @@ class FactLists:
             return None
         if reply.refusal:
             raise (ForbiddenError if reply.answer.status == _FORBIDDEN else RefusedError)(reply.refusal)
-        return item_facts(reply.document) if isinstance(reply.document, dict) else None
+        if not isinstance(reply.document, dict):
+            raise lost(_CONFIGURATION, "is no JSON object")
+        return item_facts(reply.document)
 
     async def _rows(self, question: _ById, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The rows of ids; what is not found is asked for again as other tools may spell it."""
@@ -173,6 +175,13 @@ class _PeopleById(_ById):
     def more(self) -> Mapping[str, str]:
         # Without it, identities without an authoritative account are left out. Public identities have no such filter.
         return {} if self.path.endswith(_PUBLIC) else {"defaultFilter": "NONE"}
+
+
+def calls_at_most(ids: Sequence[str]) -> int:
+    """How many calls it takes to ask about so many ids of one list, if it shows none as it is spelled."""
+    portions = [ids[start : start + IDS_PER_CALL] for start in range(0, len(ids), IDS_PER_CALL)]
+    others = (sum(len([*_other_spellings(one)]) for one in some) for some in portions)
+    return len(portions) + sum(-(-number // IDS_PER_CALL) for number in others)
 
 
 def item_facts(row: Mapping[str, Any]) -> ItemFacts:

@@ -411,6 +411,19 @@ def test_only_rules_of_the_tenant_can_be_ignored(config_file: Path) -> None:
         load({"ignore": ["form"]}, config_file=config_file)
 
 
+def test_rules_may_be_named_with_commas_and_a_misspelled_one_gets_the_right_name_and_a_topic_that_explains_them(
+    config_file: Path,
+) -> None:
+    two = ("form_required", "item_disabled")
+    assert load({"ignore": ["form_required, item_disabled"]}, config_file=config_file).ignore == two
+    for written in ("item-disabled", "ITEM_DISABLED", "form_required,item_disabeld"):
+        with pytest.raises(SettingsError, match=r"; did you mean item_disabled\?$") as stopped:
+            load({"ignore": [written]}, config_file=config_file, command="access-batch plan")
+        assert stopped.value.next_step == "See `access-batch help results`."
+    with pytest.raises(SettingsError, match="--ignore: name rules of the tenant"):
+        load({"ignore": [""]}, config_file=config_file)
+
+
 def test_a_condition_from_the_environment_may_have_commas(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCESS_BATCH_WHERE", "Team=Finance, Legal")
     assert load({}, config_file=config_file).where == ("Team=Finance, Legal",)

@@ -28,6 +28,14 @@ def tenant() -> Iterator[RunningSandbox]:
         yield sandbox
 
 
+def role_on(sandbox: RunningSandbox, world: World) -> str:
+    """The id of a role that gives accounts on the source, and that the first person has on the first account."""
+    role = sandbox.tenant.known.directory.of_type(ItemType.ROLE)[0]
+    sandbox.tenant.known.change_item(role.id, gives=world.item.sources[:1])
+    sandbox.tenant.hold(world.several.id, ItemType.ROLE, role.id, account=world.accounts[0].native_identity)
+    return role.id
+
+
 def test_access_is_requested_once_on_each_named_account(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
@@ -196,6 +204,54 @@ def test_a_role_that_is_not_assigned_on_the_named_account_is_not_revoked(
     (rejected,) = read_rows(tmp_path / "a.results" / "rejected.csv")
     assert (ended.code, rejected["_rule"], tenant.tenant.audit.posts) == (3, "account_found", 0)
     assert f"but on {world.accounts[0].name}; correct or leave out the row" in rejected["_message"]
+
+
+@pytest.mark.parametrize("when", ["auto", "always"])
+def test_role_assignments_that_cannot_be_read_are_told_of_or_stop_everything(
+    program: Program, tenant: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    world = World(tenant)
+    role = role_on(tenant, world)
+    monkeypatch.setattr(tenant.tenant, "role_assignments", lambda *_, **__: None)
+    by_role = {"item_type": "ROLE", "item_id": role}
+    rows = [
+        world.row(world.several, world.accounts[0].name, operation="REVOKE") | by_role,
+        world.row(world.single, operation="EXTEND") | by_role | {"remove_date": "2030-01-01"},
+        world.row(world.single),
+    ]
+    path = write_rows(tmp_path / "a.csv", [{"remove_date": ""} | row for row in rows])
+    ended = submit(program, tenant, path, "--api", "v1", "--check-tenant", when)
+    is_required = when == "always"
+    assert (ended.code, tenant.tenant.audit.posts) == ((4, 0) if is_required else (3, 1))
+    told = ["The tenant does not tell on which accounts some roles are (its answer can't be read)."]
+    told += [] if is_required else ["The tenant does not tell the end dates of some roles (its answer can't be read)."]
+    for sentence in told:
+        assert ended.err.count(sentence) == 1
+
+
+@pytest.mark.parametrize("when", ["auto", "always"])
+def test_a_token_that_may_not_read_role_assignments_is_told_the_scope(
+    program: Program, tmp_path: Path, when: str
+) -> None:
+    of_requests = ("idn:access-request:manage", "idn:access-request-status:read", "idn:access-request-approvals:read")
+    scopes = (
+        *of_requests,
+        "idn:access-request:create",
+        "sp:search:read",
+        "idn:role-unchecked:read",
+        "idn:entitlement:read",
+    )
+    with running_sandbox(
+        SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0, people=20, scopes=scopes)
+    ) as sandbox:
+        world = World(sandbox)
+        row = world.row(world.several, world.accounts[0].name, operation="REVOKE")
+        row |= {"item_type": "ROLE", "item_id": role_on(sandbox, world)}
+        path = write_rows(tmp_path / "a.csv", [row, world.row(world.single)])
+        ended = submit(program, sandbox, path, "--api", "v2026", "--check-tenant", when)
+        assert (ended.code, sandbox.tenant.audit.posts) == ((2, 0) if when == "always" else (3, 1))
+    (line,) = (line for line in ended.err.splitlines() if "on which accounts some roles are" in line)
+    assert line.endswith("): that takes the scope idn:identity:read.")
 
 
 @pytest.mark.parametrize(

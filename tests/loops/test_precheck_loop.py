@@ -383,11 +383,14 @@ def test_ids_that_the_tenant_spells_otherwise_are_found_and_its_own_user_is_nobo
     assert {person: len(rows) for person, rows in said.in_progress.items()} == {"AB": 1, "cd": 0}
 
 
-def asked_to_revoke(tenant: FakeTenant, *people: str, memory: FakeMemory | None = None) -> TenantView:
-    question = PrecheckScope(
+def revokes_of(*people: str) -> PrecheckScope:
+    return PrecheckScope(
         people=people, holders=people, items=frozenset({R1, R2}), revokes={person: [R1] for person in people}
     )
-    return asyncio.run(precheck(tenant, memory).ask(question))
+
+
+def asked_to_revoke(tenant: FakeTenant, *people: str, memory: FakeMemory | None = None) -> TenantView:
+    return asyncio.run(precheck(tenant, memory).ask(revokes_of(*people)))
 
 
 def test_only_the_lists_of_people_who_do_not_hold_what_they_shall_lose_are_read_for_late_grants() -> None:
@@ -417,11 +420,105 @@ def test_late_grants_are_unknown_if_the_lists_are_forbidden() -> None:
         assert asked_to_revoke(FakeTenant(access=access, refuses=refused), "a").granted == {}
 
 
-def test_late_grants_are_looked_for_again_even_if_the_index_was_asked_a_moment_ago() -> None:
-    tenant, memory = FakeTenant(access={"a": set()}), FakeMemory()
-    for times in (1, 2):
-        asked_to_revoke(tenant, "a", memory=memory)
-        assert (tenant.calls["search"], tenant.calls["history"]) == (1, times)
+def test_late_grants_are_asked_for_once_as_long_as_the_answer_is_newer_than_the_indexs() -> None:
+    late = row("a", "r1", state="REQUEST_COMPLETED")
+    tenant, memory = FakeTenant(access={"a": set()}, finished=[late]), FakeMemory()
+    for _ in range(2):
+        assert asked_to_revoke(tenant, "a", memory=memory).granted == {"a": frozenset({"r1"})}
+    assert (tenant.calls["search"], tenant.calls["history"]) == (1, 1)
+    later = precheck(tenant, memory, clock=at(NOW + timedelta(seconds=301)), since=NOW + timedelta(seconds=1))
+    asyncio.run(later.ask(revokes_of("a")))
+    assert (tenant.calls["search"], tenant.calls["history"]) == (2, 2)
+
+
+def test_an_answer_about_late_grants_does_not_count_for_an_older_answer_of_the_index() -> None:
+    tenant, memory = FakeTenant(access={"a": set(), "b": set()}), FakeMemory()
+    asked_to_revoke(tenant, "b", memory=memory)
+    hour_later = {"clock": at(NOW + timedelta(hours=1))}
+    asyncio.run(precheck(tenant, memory, **hour_later).ask(revokes_of("a")))
+    asyncio.run(precheck(tenant, memory, **hour_later).ask(revokes_of("a", "b")))
+    assert (tenant.calls["search"], tenant.calls["history"]) == (2, 3), "a's own list was read from an hour later on"
+
+
+@pytest.mark.parametrize("is_thorough", [False, True])
+def test_revokes_of_20000_people_that_the_index_does_not_show_take_at_most_400_calls_unless_all_must_be_checked(
+    *, is_thorough: bool
+) -> None:
+    people, memory = persons(20_000), FakeMemory()
+    tenant = FakeTenant(access={one: set() for one in people})
+    costs: list[Any] = []
+    one = precheck(tenant, memory, tell=costs.append, is_thorough=is_thorough)
+    found = asyncio.run(one.ask(revokes_of(*people)))
+    made = tenant.calls.total() + 1
+    assert len(found.granted) + len(found.unchecked) == len(people)
+    assert (len(found.unchecked) == 0) is is_thorough
+    assert one.calls == made
+    assert (made <= 400) is not is_thorough
+    assert costs[-1].calls + 2 >= made, "said before, after the first page of each list"
+    again = precheck(tenant, memory, is_thorough=is_thorough)
+    asyncio.run(again.ask(revokes_of(*people[: len(found.granted)])))
+    assert again.calls == 0
+
+
+def test_lists_of_several_pages_count_with_their_pages_and_are_said_before() -> None:
+    people = persons(10)
+    old = [
+        replace(
+            row(one, "r2", state="REQUEST_COMPLETED"), created=NOW - timedelta(days=9), since=NOW - timedelta(days=9)
+        )
+        for one in people
+        for _ in range(300)
+    ]
+    tenant = FakeTenant(access={one: set() for one in people}, finished=old)
+    costs: list[Any] = []
+    one = precheck(tenant, tell=costs.append)
+    assert asyncio.run(one.ask(revokes_of(*people))).granted == dict.fromkeys(people, frozenset())
+    assert tenant.calls["history"] == 20
+    assert (costs[0].calls, costs[-1].calls >= 19) == (11, True)
+
+
+@pytest.mark.parametrize("is_thorough", [False, True])
+def test_pending_approvals_that_can_only_be_asked_for_by_people_take_no_more_calls_than_the_precheck_may(
+    *, is_thorough: bool
+) -> None:
+    people = persons(20_000)
+    approvals = FakeApprovals(rows=[approval(one, "r1") for one in people], refuses={"all": RefusedError})
+    costs: list[Any] = []
+    one = precheck(FakeTenant(), approvals=approvals, tell=costs.append, is_thorough=is_thorough)
+    ask(one, people)
+    assert approvals.calls == (Counter(all=1, people=400) if is_thorough else Counter(all=1))
+    assert (one.closed_approvals == "all: no; asking for these identities takes 400 calls") is not is_thorough
+    assert len(costs) == 1
+    assert costs[-1].calls + 3 >= one.calls
+
+
+def test_a_sweep_of_the_pending_approvals_that_breaks_off_is_not_followed_by_more_calls_than_are_said() -> None:
+    class Broken(FakeApprovals):
+        async def page(self, query: Any, offset: int) -> Page:
+            if self.calls["all"] == 60:
+                raise RefusedError("its list ends early")
+            return await super().page(query, offset)
+
+    people = persons(20_000)
+    approvals = Broken(rows=[approval(one, "r1") for one in people for _ in range(2)])
+    costs: list[Any] = []
+    one = precheck(FakeTenant(), approvals=approvals, tell=costs.append)
+    ask(one, people)
+    assert one.closed_approvals == "its list ends early; asking for these identities takes 400 calls"
+    assert approvals.calls == Counter(all=60)
+    assert costs[-1].calls + 2 >= one.calls
+
+
+def test_many_approvals_of_a_portion_of_people_count_with_their_pages() -> None:
+    people = persons(200)
+    approvals = FakeApprovals(
+        rows=[approval(one, f"r{n}") for one in people for n in range(30)], refuses={"all": RefusedError}
+    )
+    costs: list[Any] = []
+    one = precheck(FakeTenant(), approvals=approvals, tell=costs.append)
+    ask(one, people, holders=[])
+    assert approvals.calls["people"] == 4 * 7
+    assert costs[-1].calls >= 4 * 7 - 1
 
 
 def test_the_index_says_of_people_what_they_are_and_what_no_request_can_revoke_also_the_second_time() -> None:

@@ -18,7 +18,7 @@ from batch.api.tenant_settings import Unshown
 from batch.errors import TenantLostError
 from batch.loops.precheck import Precheck
 from batch.loops.precheck_scope import PrecheckScope
-from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Preflight, calls_for, meanwhile
+from batch.loops.preflight import MOST_CONFIGURATIONS, MOST_PEOPLE, Preflight, meanwhile
 from batch.status.cheapest_list import ListChoice, calls_left, searches
 from batch.status.tenant_facts import ItemFacts, PersonFacts
 from batch.tenant.approvals import ApprovalList
@@ -149,7 +149,7 @@ def test_a_list_that_the_tenant_refuses_is_left_out_and_asked_no_more(error: typ
 def test_a_file_of_another_tenants_people_does_not_ask_about_all_of_them() -> None:
     facts = FakeFacts()
     said = ask(preflight(facts), {}, [f"x{n}" for n in range(20_000)])
-    assert facts.calls == calls_for(MOST_PEOPLE) == 20
+    assert facts.calls == 20
     assert len(said.people) == MOST_PEOPLE
 
 
@@ -244,7 +244,8 @@ ENTITLEMENTS = {"ENTITLEMENT": [f"c{n:031x}" for n in range(300)]}
 IN_PROGRESS = 30_000
 
 
-@pytest.mark.parametrize(("items", "own"), [(ITEMS, 9 + 100), (ENTITLEMENTS, 7 + 200)])
+# An item that its list does not show is asked for again as other tools may spell it, which is not known before.
+@pytest.mark.parametrize(("items", "own"), [(ITEMS, 2 * 9 + 100), (ENTITLEMENTS, 2 * 7 + 200)])
 def test_the_questions_about_a_large_input_are_planned_with_at_most_600_calls(
     items: dict[str, list[str]], own: int
 ) -> None:

@@ -57,6 +57,14 @@ def test_revokes_of_access_that_is_not_held_are_counted_and_late_grants_explaine
     )
 
 
+def test_revokes_that_were_not_checked_further_are_told_with_their_lines() -> None:
+    told = described(unsure=9, unchecked={"in.csv": (2, 3, 5, 7, 11, 13)})
+    assert told.endswith(
+        "6 revokes of these (lines 2, 3, 5, 7, 11 …) were not checked against the identity's own list, as that takes "
+        "a call each. --check-tenant always checks all of them."
+    )
+
+
 def test_rows_without_a_known_item_are_reported() -> None:
     assert "4 pending requests do not name the item or the person" in described(unclear=4)
 
@@ -70,7 +78,7 @@ def test_how_far_a_long_precheck_has_come_is_told_once_its_length_is_known() -> 
 def test_a_long_precheck_is_announced_and_a_dear_one_can_be_skipped() -> None:
     assert list(describe_cost(19, RATE, dear=False)) == []
     (line,) = describe_cost(1_200, RATE, dear=False)
-    assert "1,200 calls, at least 2 min." in line
+    assert "at most 1,200 calls, which take 2 min at this rate." in line
     (line,) = describe_cost(5_000, RATE, dear=True)
     assert "--check-tenant never skips it" in line
 

@@ -20,6 +20,7 @@ ALL = "--ledger 'my own.db' --sandbox"
             "so: access-batch submit a, access-batch help\nnow",
             f"so: access-batch submit a {ALL}, access-batch help\nnow",
         ),
+        ("See `access-batch submit --help`.", None),
         ("access-batch: let access-batch submit it; `access-batch submits`", None),
     ],
 )

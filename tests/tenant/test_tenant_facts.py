@@ -267,9 +267,15 @@ def test_what_a_configuration_does_not_say_stays_unknown(document: dict[str, Any
     assert configuration(OneConfiguration(document)) == SHOWN
 
 
-@pytest.mark.parametrize(("answer", "status"), [([], 200), ("no", 200), (None, 404), (None, 400)])
-def test_an_entitlement_without_a_readable_configuration_has_none(answer: Any, status: int) -> None:
-    assert configuration(OneConfiguration(answer, status)) is None
+@pytest.mark.parametrize("status", [404, 400])
+def test_an_entitlement_may_have_no_configuration(status: int) -> None:
+    assert configuration(OneConfiguration(None, status)) is None
+
+
+@pytest.mark.parametrize("answer", [[], "no", None])
+def test_an_answer_that_is_no_configuration_is_not_taken_for_none(answer: Any) -> None:
+    with pytest.raises(TenantLostError, match="is no JSON object"):
+        configuration(OneConfiguration(answer, 200))
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, ForbiddenError), (500, RefusedError)])
