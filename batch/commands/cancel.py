@@ -21,6 +21,7 @@ from batch.commands.session import (
 )
 from batch.errors import CredentialsRefusedError, LedgerLostError, SettingsError, StoppedError, UsageError
 from batch.loops.cancel import Canceller
+from batch.names.known import extension_name
 from batch.report.cancel import CancelSummary, question
 from batch.report.files import make_folder
 from batch.report.run_files import UNDO, Origin, results_of, rows_in_results, write_undo
@@ -258,10 +259,14 @@ class _CancelJob:
         """Write `undo.csv`, and sum up."""
         outcomes = cancel_outcomes(self._own, self._run_rows)
         before = cancel_outcomes(self._own, self._first)
-        granted = to_revoke(self._own, outcomes)
         tally = self._ledger.runs.tally(self._run)
         canceller = self._canceller
         names = self._ledger.decisions.known_names(self._run.id)
+
+        def extends(change: AcceptedChange) -> bool:
+            return extension_name((change.identity, change.item_type, change.item, change.account)) in names.extended
+
+        granted = to_revoke(self._own, outcomes, extends)
         rows = rows_in_results([self.folder, *results_of(self._run.inputs)], self._run.id)
         origin = Origin(run=self._run.id, inputs=self._run.inputs, names=names, rows=rows)
         return CancelSummary(
@@ -272,6 +277,7 @@ class _CancelJob:
             found=before.count(CancelOutcome.CANCELABLE),
             would_cancel=_of(self._own, before, CancelOutcome.CANCELABLE) if dry_run else (),
             to_revoke=granted,
+            extended=sum(map(extends, _of(self._own, outcomes, CancelOutcome.GRANTED))),
             recent=sum(map(self._may_turn_up, outcomes, self._own.changes)),
             unsent=tally.changes.get(State.PLANNED, 0),
             unconfirmed=_unconfirmed(tally),

@@ -33,6 +33,7 @@ class CancelSummary:
         found: Changes that could be cancelled when it began.
         would_cancel: Those changes, for a dry run.
         to_revoke: Granted changes, for which `undo.csv` has a revoke.
+        extended: How many others only set another end date.
         recent: How many of the changes that are not visible may still show.
         unsent: Changes that the run has not sent.
         unconfirmed: Changes that may or may not have arrived.
@@ -52,6 +53,7 @@ class CancelSummary:
     found: int
     would_cancel: Sequence[AcceptedChange]
     to_revoke: Sequence[AcceptedChange]
+    extended: int
     recent: int
     unsent: int
     unconfirmed: int
@@ -148,7 +150,7 @@ def describe_cancel(found: CancelSummary, *, only_plans: bool = False) -> Iterat
     yield from describe_heads({found.run: found.head})
     if found.dry_run:
         yield from _preview(found)
-    yield from _describe_dated(found)
+    yield from _describe_extended(found)
     if found.refused:
         yield f"The tenant refused to cancel: {found.refused}"
     if found.unconfirmed:
@@ -165,13 +167,12 @@ def describe_cancel(found: CancelSummary, *, only_plans: bool = False) -> Iterat
         yield f"To revoke the granted access: {to_send(found.undo, only_plans=only_plans)}"
 
 
-def _describe_dated(found: CancelSummary) -> Iterator[str]:
-    """That access which only got another end date would be revoked too."""
-    if dated := sum(bool(change.remove_date) for change in found.to_revoke):
+def _describe_extended(found: CancelSummary) -> Iterator[str]:
+    """That access which only got another end date is not revoked."""
+    if found.extended:
         yield (
-            f"undo.csv has {count(dated, 'revoke')} of access that was granted until a date. If the row said "
-            f"{EXTEND}, the person had the access before: leave that revoke out, and submit an {EXTEND} with the "
-            "earlier date."
+            f"{count(found.extended, 'change')} only set another end date: undo.csv leaves the access to the people, "
+            f"who had it before. To go back to the earlier date, submit an {EXTEND} with it."
         )
 
 

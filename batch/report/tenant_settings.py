@@ -64,7 +64,7 @@ def _not_allowed(settings: TenantSettings, ahead: ApprovalsAhead) -> Iterator[st
     if others and (config.external_approvals or config.for_anyone is False):
         but = ", or the person's manager" if config.for_reports and not config.external_approvals else ""
         yield (
-            f"The tenant may refuse {count(others, 'change')}: the requester is no {ADMIN_LEVEL}, and by the tenant's "
+            f"The tenant may refuse {count(others, 'change')}: the requester is not {ADMIN_LEVEL}, and by the tenant's "
             f"configuration only administrators may request them{but}. {_BY_ADMIN}"
         )
 

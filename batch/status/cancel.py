@@ -18,7 +18,7 @@ from batch.api.tenant_outcome import PARTLY_PROVISIONED, TenantOutcome, is_exist
 from batch.text import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from batch.api.status_row import ChangeStatus, StatusRow
     from batch.status.matching import AcceptedChange, RunChanges
@@ -163,15 +163,20 @@ _OUTCOMES: Final[Mapping[TenantOutcome, CancelOutcome]] = MappingProxyType(
 )
 
 
-def to_revoke(own: RunChanges, outcomes: Sequence[CancelOutcome]) -> tuple[AcceptedChange, ...]:
+def to_revoke(
+    own: RunChanges, outcomes: Sequence[CancelOutcome], extends: Callable[[AcceptedChange], bool]
+) -> tuple[AcceptedChange, ...]:
     """The granted changes, which `undo.csv` revokes, by identity and item, each once.
 
-    What removed an end date gave no access: the person had it before.
+    Args:
+        own: The run's changes.
+        outcomes: What became of each.
+        extends: Whether a change only set another end date. That gave no access: the person had it before.
     """
     by_key = {
         (key_of(change.identity), change.item_type, key_of(change.item)): change
         for change, outcome in zip(own.changes, outcomes, strict=True)
-        if outcome is CancelOutcome.GRANTED and change.remove_date != NO_END
+        if outcome is CancelOutcome.GRANTED and change.remove_date != NO_END and not extends(change)
     }
     return tuple(by_key[key] for key in sorted(by_key))
 

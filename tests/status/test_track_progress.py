@@ -204,7 +204,7 @@ def test_the_outcome_of_anothers_request_is_never_taken_for_ours() -> None:
         assert (found.state, found.said) == (state, "the tenant answered that this was requested already; well")
         known = RunChanges(RUN, [replace(own.changes[0], known=found)])
         assert cancel_outcomes(known, RunRows()) == (CancelOutcome.NOT_CREATED,)
-        assert to_revoke(known, cancel_outcomes(known, RunRows())) == ()
+        assert to_revoke(known, cancel_outcomes(known, RunRows()), lambda _: False) == ()
     (ours,) = looked(made, row(1, "i1", "REQUEST_COMPLETED"))
     known = RunChanges(RUN, [replace(own.changes[0], known=ours)])
     assert cancel_outcomes(known, RunRows()) == (CancelOutcome.GRANTED,), "our own request was there after all"
