@@ -102,7 +102,7 @@ def classify_input(
         knowledge = plans.known(tenant, changes.select(ACCESS))
         known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled
     classified = classify(changes, known, run=run, resubmit=resubmit, busy=busy, now=now)
-    classified = with_only_accounts(classified, table.rows)
+    classified = with_only_accounts(classified, table.rows, known)
     rows = _count(table, validated.rejected, classified)
     return Classified(
         table=table,

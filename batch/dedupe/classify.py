@@ -40,6 +40,7 @@ INTENTION: Final = ("operation", "start_date", "remove_date")
 KNOWN_SCHEMA: Final = {
     **dict.fromkeys(KEY, pl.String),
     **dict.fromkeys(INTENTION, pl.String),
+    "selection": pl.String,
     "state": pl.String,
     "run": pl.String,
     "request": pl.Int64,
@@ -49,7 +50,7 @@ KNOWN_SCHEMA: Final = {
     "tenant_comment": pl.String,
     "tenant_since": pl.String,
 }
-"""Columns of the ledger's knowledge: one line per earlier change of a wanted key.
+"""Columns of the ledger's knowledge: one line per earlier change of a wanted key. `selection` names its account.
 
 `state` is that of the change's request, entered `at`; later requests have greater numbers (`request`). `tenant_…` come
 from the tenant's status list and are empty until it lists the change: the vendor's state, who decided or has to decide,

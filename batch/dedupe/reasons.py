@@ -11,7 +11,8 @@ from batch.api.end_dates import EXTEND, NO_END
 from batch.api.tenant_outcome import EXISTING, OUTCOME_WORDS, RESUBMITTABLE, TenantOutcome
 from batch.dedupe.overlap import in_words
 from batch.model import RowClass
-from batch.text import phrase
+from batch.states import VOID
+from batch.text import id_key, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,18 +56,61 @@ _ONLY_ACCOUNT: Final = (
 )
 
 
-def with_only_accounts(changes: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """The classified changes, of which those that name an only account say that an earlier change may be of another.
+def with_only_accounts(changes: pl.DataFrame, rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The classified changes, of which those that name an only account are held back if an earlier one names another.
+
+    If the earlier one names none that can be compared, the reason says that it may be for another one.
 
     Args:
         changes: From `classify`.
         rows: The rows of the input.
+        known: As for `classify`.
     """
     if "account" not in rows.columns:
         return changes
     written = rows.get_column("account").gather(changes.get_column("row")).fill_null("").str.strip_chars()
     is_told = (written != "") & (pl.col("account") == "") & (pl.col("class") == RowClass.ALREADY_SUBMITTED.value)
-    return changes.with_columns(pl.when(is_told).then(pl.col("reason") + _ONLY_ACCOUNT).otherwise("reason"))
+    changes = changes.with_row_index("change").with_columns(told=is_told)
+    others = _named_otherwise(changes.filter("told"), known)
+    is_held = pl.col("other").is_not_null()
+    reason = pl.when("told").then(pl.col("reason") + _ONLY_ACCOUNT).otherwise("reason")
+    return (
+        changes.join(others, on="change", how="left", maintain_order="left")
+        .with_columns(
+            pl.when(is_held).then(pl.lit(RowClass.HELD_BACK.value)).otherwise("class").alias("class"),
+            pl.coalesce("other", reason).alias("reason"),
+        )
+        .drop("change", "told", "other")
+    )
+
+
+def _named_otherwise(named: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`change` of those of which every earlier one names an account with other words, and why that matters: `other`."""
+    by = [id_key(pl.col("identity_id")), pl.col("item_type"), id_key(pl.col("item_id")), pl.col("operation")]
+    earlier = known.filter((pl.col("account") == "") & ~pl.col("state").is_in([state.value for state in VOID]))
+    pairs = (
+        named.select("change", *by, words=_WORDS)
+        .join(
+            earlier.select(*by, "run", "at", _NATIVE.alias("native"), theirs=_WORDS),
+            on=["identity_id", "item_type", "item_id", "operation"],
+            how="inner",
+        )
+        .with_columns(differ=_ARE_TOLD & (pl.col("words").list.set_intersection("theirs").list.len() == 0))
+    )
+    said = phrase(_PERHAPS_SAME, pl.col("run"), pl.col("native"), pl.col("at"), pl.lit(""), pl.lit(_IN_THE_TENANT))
+    return (
+        pairs.filter(pl.col("differ").all().over("change"))
+        .unique("change", keep="last", maintain_order=True)
+        .select("change", said.alias("other"))
+    )
+
+
+_PLAIN: Final = pl.col("selection").str.normalize("NFC").str.to_lowercase().str.replace_all(r",\s+", ",")
+_WORDS: Final = _PLAIN.str.extract_all(r'"(?:nativeidentity|on|accountuuid)":"(?:[^"\\]|\\.)*"')
+"""What a selection says of its accounts, as it is compared."""
+
+_NATIVE: Final = pl.col("selection").str.extract(r'"(?:nativeIdentity|on)":"((?:[^"\\]|\\.)*)"').fill_null("")
+_ARE_TOLD: Final = (pl.col("words").list.len() > 0) & (pl.col("theirs").list.len() > 0)
 
 
 def would_erase(now: datetime) -> pl.Expr:

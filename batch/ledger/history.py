@@ -50,10 +50,12 @@ def earlier(connection: Connection, pairs: pl.DataFrame) -> pl.DataFrame:
     ).select(pl.col("said").struct.rename_fields(_SAID).struct.unnest())
     details = select_among(
         connection,
-        sa.select(t.detail.c.id, t.detail.c.start_date, t.detail.c.remove_date, t.detail.c.account),
+        sa.select(
+            t.detail.c.id, t.detail.c.start_date, t.detail.c.remove_date, t.detail.c.account, t.detail.c.selection
+        ),
         t.detail.c.id,
         changes.get_column("detail").unique().sort(),
-        {"detail": pl.Int64, **dict.fromkeys(("start_date", "remove_date", "account"), pl.String)},
+        {"detail": pl.Int64, **dict.fromkeys(("start_date", "remove_date", "account", "selection"), pl.String)},
     )
     requests = requests.with_columns(pl.col("request").cast(pl.Int64))
     found = changes.join(requests, on="request", how="inner").join(details, on="detail", how="inner")

@@ -352,7 +352,7 @@ def _why_not(wanted: Wanted, offered: ItemAccounts, crowded: Sequence[SourceAcco
         (not any(one.accounts for one in offered.sources), f"the tenant offers no account of this person: {CLEAR}"),
         (
             not _meant(wanted, sources) and bool(_meant(wanted, offered.sources)),
-            f"there is nothing to choose on {written}, but {several}: {_NAME_IT}, or {CLEAR}",
+            f"there is nothing to choose on {written}, but {several}: name one of those, or {CLEAR}",
         ),
         (not _meant(wanted, sources), f"the accounts are on {names}, not on '{written}': correct or clear the source"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -288,7 +289,7 @@ def test_a_second_account_that_appears_later_is_no_change_that_was_submitted_bef
     assert unsent["_message"].endswith("if it is for another one, request this row's in the tenant")
 
 
-def test_who_has_another_only_account_now_is_told_that_the_earlier_change_was_for_the_only_one_too(
+def test_who_has_another_only_account_now_is_held_back_and_told_of_the_one_before(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
     world, known = World(tenant), tenant.tenant.known
@@ -296,6 +297,33 @@ def test_who_has_another_only_account_now_is_told_that_the_earlier_change_was_fo
         known.change_person(world.several.id, accounts=(account,))
         path = write_rows(tmp_path / name, [world.row(world.several, account.name)])
         ended = submit(program, tenant, path, "--api", "v1", "--max-age", "0")
+    assert (ended.code, ended.json["rows"]["held_back"]) == (3, 1), ended.err
+    (row,) = read_rows(tmp_path / "b.results" / "unsent.csv")
+    assert f"has submitted this for the account {world.accounts[0].native_identity} (accepted" in row["_message"]
+    assert row["_message"].endswith("and this row may mean the same one; if not, request it in the tenant")
+    assert tenant.tenant.audit.posts == 1
+
+
+def test_the_same_only_account_in_another_spelling_has_its_access_already(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world, known, first = World(tenant), tenant.tenant.known, World(tenant).accounts[0]
+    for native, name in (("CN=Jos\u00e9,OU=x", "a.csv"), ("cn=Jose\u0301, OU=X", "b.csv")):
+        known.change_person(world.several.id, accounts=(replace(first, native_identity=native, uuid=""),))
+        path = write_rows(tmp_path / name, [world.row(world.several, first.name) | {"comment": name}])
+        ended = submit(program, tenant, path, "--api", "v1", "--max-age", "0")
+    assert (ended.code, ended.json["rows"]["already_submitted"]) == (0, 1), ended.err
+    assert tenant.tenant.audit.posts == 1
+
+
+def test_an_earlier_change_that_could_not_say_its_only_account_may_be_of_another_one(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    world, known = World(tenant), tenant.tenant.known
+    for account, name, api in zip(world.accounts, ("a.csv", "b.csv"), ("v2025", "v1"), strict=True):
+        known.change_person(world.several.id, accounts=(account,))
+        path = write_rows(tmp_path / name, [world.row(world.several, account.name)])
+        ended = submit(program, tenant, path, "--api", api, "--max-age", "0")
     assert ended.json["rows"]["already_submitted"] == 1, ended.err
     (row,) = read_rows(tmp_path / "b.results" / "results.csv")
     assert row["_reason"].endswith(

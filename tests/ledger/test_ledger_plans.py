@@ -62,8 +62,21 @@ def test_the_ledger_returns_every_column_of_a_written_change(ledger: Ledger) -> 
     nothing = {"tenant_state": "", "tenant_who": "", "tenant_comment": "", "tenant_since": ""}
     assert known.changes.select(list(nothing)).unique().to_dicts() == [nothing]
     assert sorted(known.changes.drop(list(nothing)).rows()) == [
-        ("i1", "ENTITLEMENT", "e1", "", "GRANT", grant["start_date"], grant["remove_date"], "PLANNED", run.id, 1, at),
-        ("i2", "ROLE", "r1", "", "REVOKE", "", "", "PLANNED", run.id, 2, at),
+        (
+            "i1",
+            "ENTITLEMENT",
+            "e1",
+            "",
+            "GRANT",
+            grant["start_date"],
+            grant["remove_date"],
+            "",
+            "PLANNED",
+            run.id,
+            1,
+            at,
+        ),
+        ("i2", "ROLE", "r1", "", "REVOKE", "", "", "", "PLANNED", run.id, 2, at),
     ]
 
 

@@ -201,7 +201,7 @@ def test_an_assignment_is_not_on_an_account_whose_native_identity_is_the_uuid_of
             wanted("anna", "SAP"),
             offered(AD, on("SAP", USUAL)),
             (
-                "there is nothing to choose on SAP, but there are several accounts on AD: name it in the row, or leave "
+                "there is nothing to choose on SAP, but there are several accounts on AD: name one of those, or leave "
                 "the row's account empty, and the tenant chooses"
             ),
         ),
