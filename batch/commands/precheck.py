@@ -176,6 +176,15 @@ class CommandPrecheck:
         """What the tenant's rules reject, as far as it was asked."""
         return self.preflight.judge(classified, partial(ledger.plans.experience, self._sessions.access.tenant))
 
+    def leave_as_planned(self, run: Run) -> None:
+        """Say why a plan shows less: its run was planned before, and is not asked about again."""
+        why = (
+            f"Run {run.id} was planned before, and goes on as it was planned: the tenant was not asked now, so the "
+            "plan shows neither approvals nor the tenant's names of people and items."
+        )
+        self.unknown = (why,)
+        self._screen.say(why)
+
     def look(self, ledger: Ledger, ask: Callable[[Listing], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Ask the tenant's status list something, whatever `--check-tenant` says.
 

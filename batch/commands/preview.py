@@ -280,6 +280,8 @@ def _verdicts(
     if ledger is not None and run is not None:
         states = ledger.runs.tally(run).requests
         if any(states.get(state) for state in (*UNSENT, *IN_DOUBT)):
+            if check is not None:
+                check.leave_as_planned(run)
             return ledger.decisions.set_aside(run.id)
     if ledger is None or check is None:
         return pl.DataFrame(schema=TENANT_VERDICTS)

@@ -22,7 +22,7 @@ from batch.model import RowClass
 from batch.plan.saved import compare_rows, describe_saved
 from batch.read import read_loaded
 from batch.report.plan_count import view_again
-from batch.report.plan_rows import PLAN_ROWS, operation_said
+from batch.report.plan_rows import PLAN_ROWS, body_numbers, operation_said
 from batch.report.plan_screen import describe_plan
 
 if TYPE_CHECKING:
@@ -117,13 +117,18 @@ def shown_plan(name: str, settings: Settings, runtime: Runtime, screen: Screen, 
 def _view(plan: SavedPlan) -> PlanView:
     """The view of a plan, counted from its lines."""
     about = plan.circumstances
-    planned = plan.changes.with_columns(
-        operation_said(),
-        pl.col("request") + 1,
-        pl.lit(RowClass.SUBMITTED.value).alias("class"),
-        rule=pl.lit(""),
-        reason=pl.lit(""),
-    ).select(list(PLAN_ROWS))
+    bodies = body_numbers(plan.plan.requests, plan.plan.envelopes)
+    planned = (
+        plan.changes.join(bodies, on="request", how="left", maintain_order="left")
+        .with_columns(
+            operation_said(),
+            pl.col("body").alias("request"),
+            pl.lit(RowClass.SUBMITTED.value).alias("class"),
+            rule=pl.lit(""),
+            reason=pl.lit(""),
+        )
+        .select(list(PLAN_ROWS))
+    )
     schema = {name: kind for name, kind in PLAN_ROWS.items() if name != "request"}
     skipped = pl.DataFrame([*map(list, about.skipped)], schema=schema, orient="row", strict=True)
     lines = pl.concat([planned, skipped], how="diagonal").sort("file", "line", maintain_order=True)

@@ -142,6 +142,14 @@ def _group(table: Table, by: Column | None) -> pl.Series:
     return table.originals.get_column(by.name).str.strip_chars().fill_null("").alias("group")
 
 
+def body_numbers(requests: int, envelopes: pl.DataFrame) -> pl.DataFrame:
+    """The `body`, counted from 1, in which each `request` is sent, counted from 0: several may share one."""
+    numbered = pl.int_range(requests, eager=True).to_frame("request")
+    return numbered.join(envelopes, on="request", how="left").select(
+        "request", body=pl.coalesce("number", "request").rank("dense").cast(pl.Int64)
+    )
+
+
 def _with_requests(classified: Classified, plan: Plan) -> pl.DataFrame:
     """The changes with the `request` of each, counted from 1: first what the run has planned before and not sent."""
     replaced = [State.SPLIT.value, State.DISCARDED.value]
@@ -155,11 +163,7 @@ def _with_requests(classified: Classified, plan: Plan) -> pl.DataFrame:
     own = own.join(earlier, on="request", how="left").select(
         *KEY, pl.when(is_waiting).then(pl.col("number").cast(pl.Int64)).alias("waiting"), own_state="state"
     )
-    # Several requests may share a body.
-    bodies = pl.int_range(plan.requests, eager=True).to_frame("request")
-    bodies = bodies.join(plan.envelopes, on="request", how="left").select(
-        "request", body=(pl.coalesce("number", "request").rank("dense") + earlier.height).cast(pl.Int64)
-    )
+    bodies = body_numbers(plan.requests, plan.envelopes).with_columns(pl.col("body") + earlier.height)
     planned = pl.DataFrame(schema={**dict.fromkeys(KEY, pl.String), "body": pl.Int64})
     if plan.requests:
         planned = plan.changes.join(bodies, on="request", how="left").select(*KEY, "body")

@@ -148,6 +148,20 @@ def test_what_moved_since_is_left_out_and_named(
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
+def test_a_saved_plan_numbers_the_requests_that_are_sent_where_several_share_one(
+    program: Program, tenant: RunningSandbox, path: Path, saved: Path
+) -> None:
+    # Two people who get different things: two products, which v1 sends in one request.
+    rows = [grant(person, thing) for person in range(1, 5) for thing in range(1, 4) if person != thing]
+    save(program, tenant, write_rows(path, rows), saved, "--api", "v1")
+    shown = program("show", saved, "--detail", "--json").json
+    numbers = {change["request"] for change in shown["changes"]}
+    ended = program("submit", saved, "--yes", "--json", env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert accepted(tenant) == once(map(pair_of, rows))
+    assert numbers == set(range(1, ended.json["http"]["posts_now"] + 1))
+
+
 @pytest.mark.parametrize("option", [("--comment", "x"), ("--api", "v3"), ("--effort", "fast"), ("--strict",)])
 def test_an_option_that_would_change_a_plan_is_refused(
     option: tuple[str, ...], program: Program, tenant: RunningSandbox, path: Path, saved: Path

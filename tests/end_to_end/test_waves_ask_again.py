@@ -152,7 +152,8 @@ def test_an_end_date_that_has_passed_when_an_interrupted_run_continues_is_not_se
         ended = program("submit", path, "--yes", "--settle-after", "1", "--check-tenant", "never", env=env)
         assert ended.code == 3, ended.err
         assert accepted(sandbox) == {**sent, **once([pair_of(rows[5])])}
-        assert sandbox.tenant.audit.posts == posts + 1
+        # What was under way at the kill may be sent again, once it is clear that it has not arrived.
+        assert sandbox.tenant.audit.posts <= posts + 2
 
 
 @pytest.mark.parametrize("is_saved", [True, False])
@@ -174,7 +175,10 @@ def test_a_guard_that_was_tightened_stops_what_a_run_has_not_sent(
         assert (ended.code, accepted(sandbox)) == (2, sent)
         assert f"is larger than the guards allow. It has {left} changes; max_changes allows {left - 1}" in ended.err
         if not is_saved:
-            assert "`submit` would refuse this. The rest of run" in program("plan", path, env=env).err
+            planned = program("plan", path, "--json", env=env)
+            assert "`submit` would refuse this. The rest of run" in planned.err
+            (why,) = planned.json["plan"]["warnings"]
+            assert "shows neither approvals nor the tenant's names" in why
         # What is left counts, not what was sent.
         assert program(*command, "--wave", "none", "--max-changes", str(left), env=env).code == 0
         assert accepted(sandbox) == once(map(pair_of, ROWS))
