@@ -106,7 +106,7 @@ class PlanRefusedError(UsageError):
 class NotAllError(PlanRefusedError):
     """Not everything that was planned is to be sent any more, and all or nothing was asked for."""
 
-    def __init__(self, message: str, *, next_step: str, moved: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, message: str, *, next_step: str = "", moved: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message, next_step=next_step)
         self.known = {"moved": moved}
 
