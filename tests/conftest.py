@@ -71,7 +71,9 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
             for module in pkgutil.walk_packages(batch.__path__, "batch."):
                 if not module.name.endswith("__main__"):
                     importlib.import_module(module.name)
-        measure.stop()
+        # The environment of a worker starts another one, whose measurements nobody reads.
+        while (running := coverage.Coverage.current()) is not None:
+            running.stop()
         session.config.stash[_MEASURE] = measure
     gc.disable()
     try:
