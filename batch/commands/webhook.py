@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 END, STOP, WAVE = "end", "stop", "wave"
-"""Why a webhook is told: the command has done all, or stopped early; a wave begins."""
+"""The events: the command has finished, it stopped early, or a wave begins."""
 
 
 @contextmanager
 def webhook_of(settings: Settings, screen: Screen) -> Iterator[Webhook]:
-    """The webhook of the settings, which is told of an error too; after the block, it has a few seconds to take all.
+    """The webhook that is set. It also learns of an error that ends the block, and then has a few seconds to answer.
 
     Raises:
         SettingsError: Its address can't be used.

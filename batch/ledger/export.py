@@ -11,6 +11,7 @@ from batch.api.account_key import written
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading
+from batch.ledger.track import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,20 +89,7 @@ TABLES: Final[Mapping[str, Export]] = {
             t.finding.c.state.label("tenant_state"),
             t.track.c.since,
         )
-        .select_from(
-            _runs.join(t.recipient, t.recipient.c.request == t.request.c.number)
-            .join(t.identity, t.identity.c.id == t.recipient.c.identity)
-            .join(t.request_item, t.request_item.c.request == t.request.c.number)
-            .join(t.item, t.item.c.id == t.request_item.c.item)
-            .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-            .outerjoin(
-                t.track,
-                (t.track.c.request == t.request.c.number)
-                & (t.track.c.identity == t.identity.c.id)
-                & (t.track.c.item == t.item.c.id),
-            )
-            .outerjoin(t.finding, t.finding.c.id == t.track.c.finding)
-        )
+        .select_from(CHANGES.join(t.run, t.run.c.number == t.request.c.run))
         .order_by(t.request.c.number, t.identity.c.id, t.item.c.id),
         {
             "run": _TEXT,

@@ -64,7 +64,7 @@ AUDIT_SCHEMA: Final = {
 }
 """Columns of `TrackStore.lines`. The last three are null if the tenant has not reported on the change yet."""
 
-_CHANGES: Final = (
+CHANGES: Final = (
     sa.join(t.request, t.recipient, t.recipient.c.request == t.request.c.number)
     .join(t.identity, t.identity.c.id == t.recipient.c.identity)
     .join(t.request_item, t.request_item.c.request == t.request.c.number)
@@ -111,7 +111,7 @@ class TrackStore:
                 k.since,
                 k.access_request,
             )
-            .select_from(_CHANGES)
+            .select_from(CHANGES)
             .where(q.run == t.number_of_run(run.id), q.state == State.ACCEPTED.value)
             .order_by(q.number)
         )
@@ -137,7 +137,7 @@ class TrackStore:
                 f.said,
                 k.access_request,
             )
-            .select_from(_CHANGES)
+            .select_from(CHANGES)
             .where(q.run == t.number_of_run(run.id))
             .order_by(q.number)
         )

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from subprocess import Popen
@@ -190,6 +189,5 @@ def _answers(url: str) -> bool:
     try:
         httpx.get(url)
     except httpx.HTTPError:
-        time.sleep(0.05)
         return False
     return True
