@@ -52,6 +52,9 @@ WAITS: Final = 4
 MOST_NAMES: Final = 8
 """How often a command is run again that refused one of the tenant's two names; each time, the name is drawn."""
 
+SOME_REFUSED: Final = 3
+"""The exit code of a command of which some changes were refused."""
+
 REFUSED: Final = 2
 """The exit code of a command that its user has to change."""
 
@@ -296,7 +299,7 @@ class History:
             # What only the other machine has settled, and replaced since, it alone can finish.
             code = self._finish(self.machines[-1], self.controls[MOST_CONTROLS:])
         self._stopped = code == 4
-        expected = {0, 3} if self.tenant.poison else {0}
+        expected = {0, SOME_REFUSED} if self.tenant.poison else {0}
         if code not in expected and not (code == 4 and checkers.may_stay_open(self.options, self.tenant)):
             self.problems.append(f"it does not finish: {world.events[-1]}")
         if code == 0 and world.chance("again").random() < 0.3:
@@ -329,7 +332,10 @@ class History:
         world, code = self.world, 4
         poison = self.tenant.poison
         pause = max(self.options.settle_after, SILENT if len(self.machines) > 1 else 0.0)
-        for number in range(MOST_RUNS):
+        for number in range(MOST_RUNS + 1):
+            if number == MOST_RUNS and code != SOME_REFUSED:
+                break
+            # What failed twice because of faults stands refused, and the next command sends it.
             before = code
             begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
@@ -341,9 +347,13 @@ class History:
                 code = self.host.submit(machine, f"{who}.{number}.{again}", given[0])
             self._ended(code, given[1])
             # What was refused while faults happened is submitted again; then only poison may be refused.
-            if code == before == 3 and poison and self._in_order and not self._waiting:
+            if code == before == SOME_REFUSED and poison and self._in_order and not self._waiting:
                 self.problems += checkers.missing(self.tenant.books, given[1], self.tenant.held.union(poison))
-            if code not in {3, 4} or (code == before == 3 and poison) or (code == 4 and number + 1 >= most):
+            if (
+                code not in {SOME_REFUSED, 4}
+                or (code == before == SOME_REFUSED and poison)
+                or (code == 4 and number + 1 >= most)
+            ):
                 break
         return code
 
