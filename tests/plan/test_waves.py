@@ -242,6 +242,7 @@ def test_no_period_ever_has_more_changes_than_a_wave(most: int, story: Sequence[
     limit, hours, boot = Limit(changes=most, seconds=DAY), 0.0, 0
     last: dict[int, Claim] = {}
     history: list[tuple[float, Claim]] = []
+    undivided: dict[int, int] = {}
     for passed, drawn, what in story:
         hours += passed
         boot += what == "reboot"
@@ -251,10 +252,14 @@ def test_no_period_ever_has_more_changes_than_a_wave(most: int, story: Sequence[
         if what != "send" and history:
             _, before = history[drawn % len(history)]
             number, part_of = (before.number, before.lineage[1:]) if what == "again" else (number, before.lineage)
-            size = before.changes if what == "again" else min(drawn, before.changes)
+            # The parts of a request have no more changes than it has.
+            size = before.changes if what == "again" else min(drawn, undivided[before.number])
         one = Planned(number=number, changes=size, lineage=(number, *part_of))
-        if fitting([one], last.values(), limit, moment):
+        if size and fitting([one], last.values(), limit, moment):
             claim = Claim(number=number, changes=size, lineage=one.lineage, at=moment)
+            undivided.setdefault(number, size)
+            if number not in last and part_of:
+                undivided[part_of[0]] -= size
             last[number] = claim
             history.append((hours, claim))
     for ended, _ in history:
