@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from batch.credentials.find import find_tenant, profiles_of
 from batch.errors import GuardError, SettingsError
+from batch.model import CheckTenant
 from batch.names.known import NO_KNOWN_NAMES
-from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, items_revoked
+from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, greatest_share, items_revoked
 from batch.settings import GuardSettings
 from batch.tenant.address import tenant_names
 from batch.text import count
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Tally
     from batch.names.known import KnownNames
+    from batch.plan.guards import RevokeShare
     from batch.settings import Settings
 
 MOST_COUNTED: Final = 300
-"""Most items whose holders are counted for one plan: each takes a call."""
+"""Most items whose holders are counted for the guard of one plan: each takes a call."""
+
+MOST_SHOWN: Final = 20
+"""Most items whose holders are counted only to show their share in the question."""
 
 
 def require_within_limits(
@@ -39,7 +44,8 @@ def require_within_limits(
     *,
     names: KnownNames = NO_KNOWN_NAMES,
     run: str = "",
-) -> float | None:
+    asks: bool = False,
+) -> RevokeShare | None:
     """Check that a plan, or what is left of one, is within the limits of the settings.
 
     Args:
@@ -49,9 +55,10 @@ def require_within_limits(
         ledger: Counts the calls.
         names: Names of people and items, if a plan is new.
         run: Id of the run that has planned them before; empty for a new plan.
+        asks: Whether a question follows, which shows the share.
 
     Returns:
-        The greatest share of its holders from whom an item is revoked, in percent; None if they were not counted.
+        How large a share of an item's holders loses it; None if they were not counted.
 
     Raises:
         GuardError: It is not, or the holders of an item can't be counted.
@@ -66,14 +73,17 @@ def require_within_limits(
     names = ledger.decisions.known_names(run) if run else names
     broken = [*broken_guards(changes, limits, names.person_in_words)]
     revoked = items_revoked(changes)
-    counted: tuple[RevokedItem, ...] = ()
-    if limits.max_revoke_share is not None and revoked and not broken:
-        holders = check.holders(ledger, [item for _, item, _ in revoked[:MOST_COUNTED]])
-        counted = tuple(
+    most = MOST_COUNTED if limits.max_revoke_share is not None else MOST_SHOWN if asks and _may_ask(settings) else 0
+    share: RevokeShare | None = None
+    if most and revoked and not broken:
+        holders = check.holders(ledger, [item for _, item, _ in revoked[:most]])
+        counted = [
             RevokedItem(item_type=kind, item_id=item, people=people, holders=holders.get(item))
             for kind, item, people in revoked
-        )
-        broken += broken_share(counted, limits.max_revoke_share, names.item_in_words)
+        ]
+        share = greatest_share(counted[:most], of=len(revoked))
+        if limits.max_revoke_share is not None:
+            broken += broken_share(counted, limits.max_revoke_share, names.item_in_words)
     if broken and run:
         raise GuardError(
             " ".join([f"The rest of run {run} is larger than the guards allow.", *broken]),
@@ -86,7 +96,7 @@ def require_within_limits(
             next_step="Nothing was written or sent. Divide the input or correct it; raise a limit only if this is "
             f"meant: {_options(broken)}.",
         )
-    return max((one.share or 0 for one in counted), default=None)
+    return share
 
 
 def with_guards(settings: Settings, addresses: Collection[str] = ()) -> Settings:
@@ -136,6 +146,10 @@ def consent_to(tally: Tally, consent: Consent, settings: Settings, tenant: str) 
     names = tenant_names(tenant) if "://" in tenant else (tenant,)
     why = f"{count(changes, 'change')} {'is' if changes == 1 else 'are'} more than the {most:,} of --confirm-above"
     return replace(consent, given=False, names=consent.names or names, why=why)
+
+
+def _may_ask(settings: Settings) -> bool:
+    return settings.check_tenant is not CheckTenant.NEVER
 
 
 def _options(broken: Sequence[str]) -> str:

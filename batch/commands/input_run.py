@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from batch.names.resolve import NameCounts
     from batch.pipeline import Classified
     from batch.plan import Plan
+    from batch.plan.guards import RevokeShare
     from batch.read import Table
     from batch.settings import Settings
     from batch.validate.rows import Validated
@@ -167,7 +168,8 @@ class InputRun:
                         self._screen.say("Finishing this run first. Run the same command again for --resubmit.")
                     self._screen.say(*describe_late(strict=self._settings.strict, ignored=self._settings.ignore))
                     left = ledger.plans.planned(run)
-                    share = require_within_limits(left, self._settings, check, ledger, run=run.id)
+                    asks = bool(tally.requests.get(State.PLANNED)) and self._asks(tally)
+                    share = require_within_limits(left, self._settings, check, ledger, run=run.id, asks=asks)
                     if tally.requests.get(State.PLANNED):
                         self._ask(tally, share, check)
                     return run
@@ -328,8 +330,9 @@ class InputRun:
             before = ledger.plans.planned(run)
             counted = pl.concat([before, counted.select(before.columns)])
         shown = KnownNames.of_meanings((kind, name, one.id) for (kind, name), one in names.items() if one.id)
-        share = require_within_limits(counted, self._settings, check, ledger, names=shown)
-        self._ask(as_if_planned(EMPTY_TALLY, plan), share, check)
+        asked = as_if_planned(EMPTY_TALLY, plan)
+        share = require_within_limits(counted, self._settings, check, ledger, names=shown, asks=self._asks(asked))
+        self._ask(asked, share, check)
         new = NewRun(
             tenant=self._tenant,
             input_digest=self.digest,
@@ -376,7 +379,10 @@ class InputRun:
                 next_step=f"Nothing was sent. Continue it with --api {run.dialect}.",
             )
 
-    def _ask(self, tally: Tally, share: float | None = None, check: CommandPrecheck | None = None) -> None:
+    def _asks(self, tally: Tally) -> bool:
+        return not consent_to(tally, self._consent, self._settings, self._tenant).given
+
+    def _ask(self, tally: Tally, share: RevokeShare | None = None, check: CommandPrecheck | None = None) -> None:
         consent = consent_to(tally, self._consent, self._settings, self._tenant)
         require_an_answer(consent, self._screen, stdin_is_input="-" in self._inputs)
         self._screen.ask(question(tally, self._tenant, (check or self._settings).pace, share), consent)

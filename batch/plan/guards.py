@@ -55,6 +55,29 @@ class RevokedItem:
         return 100 * self.people / self.holders if self.holders >= self.people else 100.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevokeShare:
+    """How large a share of an item's holders loses it, at most.
+
+    Attributes:
+        percent: Of the item that loses the largest share.
+        items: How many items' holders were counted: those with most revokes.
+        of: How many items the plan revokes.
+    """
+
+    percent: float
+    items: int
+    of: int
+
+
+def greatest_share(counted: Sequence[RevokedItem], *, of: int) -> RevokeShare | None:
+    """The largest share of some items' holders who lose one; None if the tenant does not tell all of them."""
+    shares = [one.share for one in counted if one.share is not None]
+    if not shares or len(shares) < len(counted):
+        return None
+    return RevokeShare(percent=max(shares), items=len(shares), of=of)
+
+
 def items_revoked(changes: pl.DataFrame) -> list[tuple[str, str, int]]:
     """The items that changes revoke: type, id and number of people, most people first."""
     revokes = changes.filter(pl.col("operation") == Operation.REVOKE.value)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from batch.model import Tally
     from batch.names.resolve import NameCounts
     from batch.pipeline import Classified
+    from batch.plan.guards import RevokeShare
     from batch.report.summary import Summary
 
 SHOWN: Final = 10
@@ -169,23 +170,29 @@ def taken_from(run: str, left: int) -> str:
     return f"This run takes over the changes of this input that run {run} had planned and not sent.{rest}"
 
 
-def question(tally: Tally, tenant: str, rate: Rate, share: float | None = None) -> str:
+def question(tally: Tally, tenant: str, rate: Rate, share: RevokeShare | None = None) -> str:
     """The question before sending: how much, to which tenant, and the least time it takes.
 
     Args:
         tally: What is to be sent.
         tenant: The tenant.
         rate: The rate limit.
-        share: Percent of its holders from whom an item is revoked, at most; None if they were not counted.
+        share: How large a share of an item's holders loses it; None if they were not counted.
     """
     requests = count_states(tally.requests)["unsent"]
     parts = [count(number, name) for number, name in ((tally.revokes, "revoke"), (tally.grants, "grant")) if number]
     if tally.revokes:
-        of = "share of the holders unknown" if share is None else f"of up to {share:.0f} % of an item's holders"
-        parts[0] += f" ({of})"
+        parts[0] += f" ({_in_words(share)})"
     least = max(0, requests - 1) * rate.seconds / rate.requests
     takes = f" It takes at least {duration(least)} at {rate.requests} requests per {rate.seconds:g} s." if least else ""
     return f"Submit {' and '.join(parts)} in {count(requests, 'request')} to {tenant}?{takes}"
+
+
+def _in_words(share: RevokeShare | None) -> str:
+    if share is None:
+        return "share of the holders unknown"
+    whose = "an item's holders" if share.items == share.of else f"the holders of the {share.items} most revoked items"
+    return f"from up to {share.percent:.0f} % of {whose}"
 
 
 def describe_outcome(

@@ -288,7 +288,9 @@ def test_above_the_threshold_a_yes_does_not_do_and_the_name_does(
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
-def test_revokes_beyond_their_share_of_the_holders_are_not_sent(program: Program, tmp_path: Path) -> None:
+def test_revokes_beyond_their_share_of_the_holders_are_not_sent(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = [grant(person, 1) for person in range(1, 5)]
     taken = [{**row, "operation": "REVOKE", "comment": "left"} for row in given[:2]]
     granted, path = write_rows(tmp_path / "given.csv", given), write_rows(tmp_path / "taken.csv", taken)
@@ -302,6 +304,10 @@ def test_revokes_beyond_their_share_of_the_holders_are_not_sent(program: Program
         assert ended.code == 2
         assert "from 2 of 4 holders (50 %)" in ended.err
         assert accepted(tenant) == once(map(pair_of, given))
+        monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+        asked = program("submit", path, env=env)
+        assert asked.code == 130
+        assert "2 revokes (from up to 50 % of an item's holders)" in asked.err
         assert program("submit", path, "--yes", "--max-revoke-share", "50%", env=env).code == 0
         assert accepted(tenant) == once(map(pair_of, [*given, *taken]))
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, items_revoked
+from batch.plan.guards import (
+    PlanLimits,
+    RevokedItem,
+    RevokeShare,
+    broken_guards,
+    broken_share,
+    greatest_share,
+    items_revoked,
+)
 
 CHANGES = pl.DataFrame(
     [
@@ -58,3 +66,9 @@ def test_the_share_of_the_holders_counts(people: int, holders: int, most: float,
 def test_an_item_whose_holders_are_not_counted_is_refused() -> None:
     (said,) = broken_share([revoked(1, None)], 50)
     assert "does not tell how many people hold the ROLE t" in said
+
+
+def test_the_greatest_share_is_known_if_the_tenant_tells_all_holders() -> None:
+    assert greatest_share([revoked(1, 4), revoked(3, 6)], of=9) == RevokeShare(percent=50, items=2, of=9)
+    assert greatest_share([revoked(1, 4), revoked(3, None)], of=2) is None
+    assert greatest_share([], of=0) is None

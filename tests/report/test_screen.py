@@ -14,6 +14,7 @@ from batch.dedupe.row_class import SetAside, changes_set_aside
 from batch.model import EMPTY_TALLY, RowClass, Tally
 from batch.names.resolve import NameCounts
 from batch.pipeline import Classified, classify_input
+from batch.plan.guards import RevokeShare
 from batch.read import LoadedInputs, read_loaded
 from batch.read.inputs import Content
 from batch.report.screen import (
@@ -201,6 +202,17 @@ def test_the_question_before_sending_names_the_amount_the_tenant_and_the_duratio
     asked: Tally, rate: Rate, text: str
 ) -> None:
     assert question(asked, "acme", rate) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "whose"),
+    [
+        (RevokeShare(percent=12.4, items=3, of=3), "from up to 12 % of an item's holders"),
+        (RevokeShare(percent=100, items=20, of=31), "from up to 100 % of the holders of the 20 most revoked items"),
+    ],
+)
+def test_the_question_names_the_share_of_the_holders_who_lose_an_item(share: RevokeShare, whose: str) -> None:
+    assert question(tally(1, 0, 7), "acme", RATE, share) == f"Submit 7 revokes ({whose}) in 1 request to acme?"
 
 
 def summary(*, dry_run: bool = False, rows: dict[RowClass, int] | None = None, **others: Any) -> Summary:
