@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 import coverage
 import hypothesis
@@ -107,8 +108,11 @@ NOT_PURE = frozenset(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that kill processes take longest: they go first, so that no worker is left alone with them."""
-    items.sort(key=lambda item: "exactly_once" not in item.path.parts)
+    """Files of tests that wait lie between files of tests that compute, so that all cores are busy to the end.
+
+    Those that kill processes take longest: they go first, so that no worker is left alone with them.
+    """
+    items.sort(key=lambda item: ("exactly_once" not in item.path.parts, crc32(item.path.name.encode())))
 
 
 @pytest.hookimpl(wrapper=True)

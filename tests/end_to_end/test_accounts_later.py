@@ -55,6 +55,7 @@ def only_accounts(world: World, tenant: RunningSandbox, operation: str) -> dict[
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_replaced", [True, False])
 @pytest.mark.parametrize(("api", "operation"), [("v1", "GRANT"), ("v2025", "REVOKE")])
 def test_a_killed_run_that_continues_is_for_the_accounts_that_its_rows_have_named(

@@ -142,6 +142,7 @@ def test_changes_that_are_not_wanted_any_more_stay_with_their_run(
     assert_sound(program)
 
 
+@pytest.mark.thorough
 def test_rows_of_a_run_on_which_a_process_works_are_held_back_with_its_name(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_grant_without_a_date_of_what_somebody_else_gave_until_a_date_is_held_
     assert (ended.code, ended.json["rows"]["already_held"], end(tenant, 1)) == (0, 1, SUMMER)
 
 
+@pytest.mark.thorough
 def test_each_new_date_is_a_new_intention_and_the_same_date_is_none(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_two_processes_do_not_send_the_same_input_at_once(
     assert accepted(slow_tenant) == once(map(pair_of, ROWS))
 
 
+@pytest.mark.thorough
 def test_two_processes_with_overlapping_inputs_send_nothing_twice(
     slow_tenant: RunningSandbox, tmp_path: Path, path: Path
 ) -> None:

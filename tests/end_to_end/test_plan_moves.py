@@ -67,6 +67,7 @@ def moves_that_matter(row: Mapping[str, str], *, at_once: bool) -> list[str]:
     return [name for name in MOVES if not (at_once and name == "a colleague requests the opposite")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(HISTORIES))
 def test_what_moved_is_left_out_with_its_reason_and_all_else_is_sent_once(
     seed: int, program: Program, tmp_path: Path

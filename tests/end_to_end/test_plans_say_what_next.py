@@ -33,6 +33,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "load.plan"
 
 
+@pytest.mark.thorough
 def test_the_command_after_a_plan_was_saved_submits_it(shell: Shell, saved: Path) -> None:
     elsewhere = Shell(shell.program, shell.tenant, saved.parent / "elsewhere")
     other = grant(30, 30)
@@ -64,6 +65,7 @@ def test_the_command_after_an_approval_submits_the_plan_with_its_ledger(
     assert accepted(shell.tenant) == once(PAIRS)
 
 
+@pytest.mark.thorough
 def test_where_only_saved_plans_are_sent_the_undo_file_and_corrected_rows_are_planned(
     shell: Shell, saved: Path
 ) -> None:

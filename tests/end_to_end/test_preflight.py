@@ -237,6 +237,7 @@ def would_refuse(sandbox: RunningSandbox, row: dict[str, str]) -> bool:
 _SEVERAL = "there are several accounts on"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 def test_no_row_is_rejected_that_the_tenant_would_take(program: Program, tmp_path: Path, seed: int) -> None:
     given = random.Random(seed)  # noqa: S311 - repeatable
@@ -304,6 +305,7 @@ def test_access_that_was_granted_anew_since_the_index_was_made_is_revoked_all_th
     assert [(one["rule"], one["lines"]) for one in ended.json["warnings"]] == [("held_by_membership", [2, 3])]
 
 
+@pytest.mark.thorough
 def test_what_this_tenant_has_refused_before_is_rejected_if_it_still_shows_the_fault(
     program: Program, tmp_path: Path
 ) -> None:

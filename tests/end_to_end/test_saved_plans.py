@@ -452,6 +452,7 @@ def test_a_plan_made_by_hand_is_refused_whatever_it_says_and_however_it_is_seale
     assert accepted(tenant) == {}
 
 
+@pytest.mark.thorough
 def test_a_plan_begins_anew_after_it_was_discarded(
     program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path
 ) -> None:
@@ -547,6 +548,7 @@ def test_an_approver_whose_principals_may_be_the_planners_is_no_second_person(
     assert accepted(tenant) == (once(map(pair_of, ROWS)) if is_another else {})
 
 
+@pytest.mark.thorough
 @requires_ssh
 def test_an_approval_given_meanwhile_is_kept(
     program: Program, tenant: RunningSandbox, path: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

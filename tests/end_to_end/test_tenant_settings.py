@@ -158,7 +158,7 @@ def test_an_offline_plan_asks_nothing(program: Program, path: Path) -> None:
 def test_doctor_says_the_same(program: Program) -> None:
     with running_sandbox(BUSY) as sandbox:
         fast = program("doctor", "--json", env=environment(sandbox))
-        slow = program("doctor", "--json", "--rate", "2/10", env=environment(sandbox))
+        slow = program("doctor", "--json", "--rate", "20/100", env=environment(sandbox))
         asked = sandbox.tenant.audit.calls["access_request_config"]
         silent = program("doctor", "--json", env={**environment(sandbox), "ACCESS_BATCH_CHECK_TENANT": "never"})
         assert sandbox.tenant.audit.calls["access_request_config"] == asked == 2, "doctor looks at what is now"

@@ -93,6 +93,7 @@ def test_an_interrupted_or_killed_run_leaves_only_whole_lines_in_the_log(
     assert lines[-1].get("state") == state if state else "run_ends" not in {line["event"] for line in lines}
 
 
+@pytest.mark.thorough
 def test_two_processes_can_write_to_one_log(tenant: RunningSandbox, tmp_path: Path, log: Path) -> None:
     inputs = [
         write_rows(tmp_path / f"{name}.csv", [grant(person, person) for person in people])

@@ -101,6 +101,7 @@ def test_the_same_command_within_the_day_sends_nothing_more_with_or_without_the_
     assert accepted(work.tenant) == once(PAIRS[:3])
 
 
+@pytest.mark.thorough
 def test_once_the_period_is_over_the_same_command_sends_the_next_wave_until_all_is_sent(work: Work) -> None:
     """In a rehearsal, a day is two seconds: each wait is so short that the command itself waits."""
     ended = work.submit("--wave", "3/2")
@@ -188,6 +189,7 @@ def test_no_wave_begins_after_one_that_was_rejected(rejecting: Work) -> None:
     assert accepted(rejecting.tenant) == once(PAIRS[:3])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("move", moves_that_matter(PEOPLE[4], at_once=True))
 def test_what_has_moved_before_a_wave_is_left_out_of_it_and_reported(work: Work, move: str) -> None:
     assert work.submit(*SLOW).code == 4

@@ -24,6 +24,7 @@ ROWS = [grant(person, thing) for person in range(1, 5) for thing in range(1, 4)]
 CALM = SandboxSettings(rate=Rate(requests=5000, seconds=1), visibility_delay=0.0)
 
 
+@pytest.mark.thorough
 def test_a_change_that_moved_before_its_wave_is_left_out_and_the_ledger_stays_sound(
     program: Program, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_nobody_takes_over_what_an_approved_plan_has_not_sent(program: Program, 
         assert len(accepted(sandbox)) == sent
 
 
+@pytest.mark.thorough
 def test_a_killed_plan_continues_without_sending_twice_and_is_left_to_its_command(
     program: Program, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def wait_for(moment: datetime) -> None:
     time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()) + 0.1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_saved", [True, False])
 def test_an_end_date_that_passes_between_waves_is_left_out_and_named_and_the_rest_is_sent(
     program: Program, tmp_path: Path, *, is_saved: bool
@@ -134,6 +137,7 @@ def test_an_end_date_that_passes_between_waves_is_left_out_and_named_and_the_res
         assert program("ledger", "verify", env=env).code == 0
 
 
+@pytest.mark.thorough
 def test_an_end_date_that_has_passed_when_an_interrupted_run_continues_is_not_sent(
     program: Program, tmp_path: Path
 ) -> None:

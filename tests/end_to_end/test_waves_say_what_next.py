@@ -65,6 +65,7 @@ def test_after_a_canary_that_failed_the_command_to_go_on_all_the_same_sends_the_
     assert accepted(rejecting.tenant) == once(PAIRS)
 
 
+@pytest.mark.thorough
 def test_after_a_wave_that_failed_the_command_to_go_on_all_the_same_sends_the_rest(rejecting: Shell) -> None:
     ended = rejecting.submit_as_people("--wave", "3/2")
     assert ended.code == 4
@@ -99,6 +100,7 @@ def test_what_waits_for_a_canary_or_a_wave_is_in_no_file_that_could_be_sent_else
         assert not (tmp_path / "in.results" / "unsent.csv").exists()
 
 
+@pytest.mark.thorough
 def test_a_run_that_waits_for_its_next_wave_says_from_when_on_the_command_continues_it(quick: Shell) -> None:
     ended = quick.submit_as_people("--wave", "4/6")
     assert ended.code == 4
@@ -113,6 +115,7 @@ def test_a_run_that_waits_for_its_next_wave_says_from_when_on_the_command_contin
     assert accepted(quick.tenant) == once(PAIRS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_ended_while_it_follows_its_canary_goes_on_with_the_same_command(
     program: Program, tmp_path: Path, ending: signal.Signals

@@ -121,6 +121,7 @@ def test_nothing_is_sent_that_somebody_has_changed_since_it_was_planned(
     assert accepted(tenant) == once(map(pair_of, ROWS))
 
 
+@pytest.mark.thorough
 def test_nothing_is_sent_twice_because_somebody_has_changed_what_was_sent(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_nothing_is_sent_twice_because_somebody_has_changed_what_was_sent(
     assert accepted(tenant) == once(map(pair_of, [*ROWS, grant(9, 9)]))
 
 
+@pytest.mark.thorough
 def test_nothing_is_settled_by_other_runs_that_somebody_has_changed(
     program: Program, tenant: RunningSandbox, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_corrupt_ledger_sends_nothing(program: Program, tenant: RunningSandbox
     assert accepted(tenant) == {}
 
 
+@pytest.mark.thorough
 def test_deleting_the_ledger_during_a_run_stops_the_run(tenant: RunningSandbox, path: Path, ledger: Path) -> None:
     process = fork("submit", path, "--yes", "--json", "--ledger", ledger, "--concurrency", "4", env=environment(tenant))
     wait_until(lambda: tenant.tenant.audit.posts >= 8, process)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FAST = Rate(requests=5000, seconds=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.also_postgresql
 @pytest.mark.parametrize("point", [12, 19, 26])
 def test_what_a_killed_machine_began_another_one_ends(

@@ -292,6 +292,7 @@ OPEN_AND_PRINT = (
 )
 
 
+@pytest.mark.thorough
 def test_an_old_ledger_is_backed_up_and_upgraded_without_losing_anything(next_release: Path, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with open_ledger(path) as ledger:

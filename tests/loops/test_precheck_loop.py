@@ -440,6 +440,7 @@ def test_an_answer_about_late_grants_does_not_count_for_an_older_answer_of_the_i
     assert (tenant.calls["search"], tenant.calls["history"]) == (2, 3), "a's own list was read from an hour later on"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_thorough", [False, True])
 def test_revokes_of_20000_people_that_the_index_does_not_show_take_at_most_400_calls_unless_all_must_be_checked(
     *, is_thorough: bool
@@ -477,6 +478,7 @@ def test_lists_of_several_pages_count_with_their_pages_and_are_said_before() -> 
     assert (costs[0].calls, costs[-1].calls >= 19) == (11, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_thorough", [False, True])
 def test_pending_approvals_that_can_only_be_asked_for_by_people_take_no_more_calls_than_the_precheck_may(
     *, is_thorough: bool

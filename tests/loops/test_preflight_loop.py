@@ -334,6 +334,7 @@ def asked_everything(tenant: LargeTenant, memory: FakeMemory, items: dict[str, l
     return with_reader(tenant.answer, use)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("items", "own"), [(ITEMS, 9 + 100), (ENTITLEMENTS, 7 + 200)])
 def test_the_questions_about_a_large_input_take_at_most_600_calls_and_none_the_second_time(
     items: dict[str, list[str]], own: int

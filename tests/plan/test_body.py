@@ -124,6 +124,7 @@ def test_every_item_carries_its_id_and_its_requests_id_beside_the_users_metadata
             assert all(sent.values())
 
 
+@pytest.mark.thorough
 @settings(max_examples=40)
 @given(wanted=wanted_changes())
 def test_every_body_parses_in_the_vendors_own_model_and_comes_back_unchanged(wanted: list[dict[str, str]]) -> None:

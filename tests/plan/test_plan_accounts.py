@@ -49,6 +49,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(wanted=CHANGES)
 def test_every_change_is_planned_once_and_no_request_or_body_has_two_accounts_for_one_item(

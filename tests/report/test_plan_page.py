@@ -95,6 +95,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
     assert "@import" not in text
 
 
+@pytest.mark.thorough
 @given(st.text(min_size=1, max_size=60))
 def test_no_text_becomes_markup(text: str) -> None:
     evil = f"</td><script>alert(1)</script>{text}"

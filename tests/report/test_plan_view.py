@@ -45,6 +45,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @given(ROWS)
 def test_every_table_adds_up_to_the_changes_and_every_row_has_one_class(rows: list[str]) -> None:
     made = view(*rows, by="department")
@@ -63,6 +64,7 @@ def test_every_table_adds_up_to_the_changes_and_every_row_has_one_class(rows: li
     assert made.planned.get_column("request").n_unique() == made.cost.requests
 
 
+@pytest.mark.thorough
 @given(ROWS)
 def test_a_person_or_item_that_is_named_has_at_least_as_many_changes_as_the_next(rows: list[str]) -> None:
     made = view(*rows)
@@ -73,6 +75,7 @@ def test_a_person_or_item_that_is_named_has_at_least_as_many_changes_as_the_next
     assert json.loads(json.dumps(made.as_json(detail=True)))["operations"] == dict(made.all.changes)
 
 
+@pytest.mark.thorough
 @given(ROWS, st.sampled_from(["", "department"]))
 def test_a_view_that_was_written_down_is_the_same_again(rows: list[str], by: str) -> None:
     approvals = ApprovalsAhead(

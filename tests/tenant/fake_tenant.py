@@ -119,11 +119,8 @@ class FakeApprovals:
         self.calls[name] += 1
         if error := self.refuses.get(name):
             raise error(f"{name}: no")
-        found = [
-            one
-            for one in self.rows
-            if name == "all" or one.identity in query.people or one.access_request in query.access_requests
-        ]
+        people, requests = set(query.people), set(query.access_requests)
+        found = [one for one in self.rows if name == "all" or one.identity in people or one.access_request in requests]
         rows = tuple(found[offset : offset + 250])
         more = bool(rows) and (len(rows) == 250 or offset + len(rows) < len(found))
         return Page(rows=rows, read=len(rows), total=len(found) if self.counts else None, more=more)

@@ -774,6 +774,7 @@ def test_a_permit_is_not_used_any_more_after_a_while() -> None:
     run_in_virtual_time(program())
 
 
+@pytest.mark.thorough
 def test_a_counter_is_taken_over_only_when_no_permit_of_another_boot_is_used_any_more(world: World) -> None:
     async def program() -> float:
         short = Rate(requests=3, seconds=0.5)

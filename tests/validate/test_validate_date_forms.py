@@ -182,6 +182,7 @@ def test_dates_that_python_writes_in_a_format_are_read_back(
     assert sent(form, moment.strftime(form)) == meant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@pytest.mark.thorough
 @settings(max_examples=30)
 @given(st.dates(date(2027, 1, 1), date(2999, 12, 31)), st.sampled_from(["", "02"]))
 def test_no_american_date_is_read_as_a_european_one(day: date, width: str) -> None:
