@@ -70,6 +70,36 @@ def track(
     raise typer.Exit(result.exit_code)
 
 
+@command(app, examples=("", "74ba1e2763da --redact --out audit.html"), codes=NOT_SHOWN)
+@takes(LEDGER, ("json", "quiet"))
+def report(
+    settings: Settings,
+    call: Call,
+    run: NewestRun = "",
+    out: Annotated[
+        str,
+        typer.Option(
+            *("--out", "-o"),
+            metavar="FILE",
+            show_default=False,
+            help="The page. [default: report-RUN.html beside the run's results, or in the current folder]",
+        ),
+    ] = "",
+    redact: Annotated[
+        bool, Option("Pseudonyms for people, accounts and comments, by a random key that is kept nowhere.")
+    ] = False,
+) -> None:
+    """Write what became of a run as a page to read and print, and every change as CSV beside it.
+
+    Says what the ledger knows, without asking the tenant: run track first.
+    """
+    from batch.commands.report import report as write
+    from batch.report.run_report import describe_report, report_as_json
+
+    found = write(settings, run, screen_of(call), runtime(), file=out, redact=redact)
+    show(report_as_json(*found) if call.json else describe_report(*found), then=DONE)
+
+
 @command(
     app,
     examples=("", "74ba1e2763da --json"),

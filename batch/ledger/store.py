@@ -22,6 +22,7 @@ from batch.ledger.permit_clock import ClockMemory
 from batch.ledger.plans import Plans
 from batch.ledger.postgresql import Server, server_of
 from batch.ledger.repeating import insist, repeated
+from batch.ledger.report import records_of
 from batch.ledger.requests import Requests
 from batch.ledger.runs import CancelLog, Runs
 from batch.ledger.tenants import Tenants
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from batch.ledger.health import Health
     from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.ledger.process import Process
+    from batch.ledger.report import RunRecords
     from batch.ledger.verify_seals import Signer
     from batch.model import Clock, Head, Run
 
@@ -172,6 +174,10 @@ class Ledger:
     def export(self, take: Callable[[str, pl.DataFrame], object]) -> None:
         """Everything in it as tables, as it is at one moment; see export.export."""
         export(self._engine, take)
+
+    def records(self, run: Run) -> RunRecords:
+        """Everything that a report says of a run; see report.records_of."""
+        return records_of(self._engine, run)
 
     def signers(self) -> tuple[Signer, ...]:
         """Who has signed what."""

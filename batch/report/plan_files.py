@@ -47,7 +47,7 @@ _COLUMNS: Final = (
 _UNPRINTABLE: Final = r"[\p{C}\p{Zl}\p{Zp}]"
 
 
-def _visible(column: pl.Series) -> pl.Series:
+def shown_safely(column: pl.Series) -> pl.Series:
     """A column of texts in which no character hides or reorders others: people read it, no program takes it back."""
     odd = column.filter(column.str.contains(_UNPRINTABLE)).unique()
     return column.replace(odd, [*map(visible, odd)]) if odd.len() else column
@@ -70,7 +70,7 @@ def write_plan_files(folder: Path, view: PlanView, *, form: Form = PLAIN, compla
         *(pl.col(name).cast(pl.String).replace("", None).alias(_OURS.get(name, name)) for name in _COLUMNS),
         *([pl.col("group").replace("", None).alias("_group")] if by else []),
     )
-    rows = rows.select(_visible(column) for column in rows.iter_columns())
+    rows = rows.select(shown_safely(column) for column in rows.iter_columns())
     headers = (*rows.columns[:-1], f"_input_{by}") if by else tuple(rows.columns)
 
     def write_page(file: BinaryIO) -> None:

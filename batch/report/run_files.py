@@ -155,7 +155,7 @@ def write_tracked(
     Returns:
         The paths of `tracked` and `failed`; None for one that is not written.
     """
-    changes = changes.with_columns(operation=_operations(origin.names, changes))
+    changes = changes.with_columns(operation=input_operations(origin.names, changes))
     names = origin.columns(changes)
     last = ("state", "who", "said", "since", "access_request")
     rows = changes.select(
@@ -174,7 +174,7 @@ def write_tracked(
     }
 
 
-def _operations(names: KnownNames, changes: pl.DataFrame) -> pl.Series:
+def input_operations(names: KnownNames, changes: pl.DataFrame) -> pl.Series:
     """The operations that the rows of the input had: to the ledger, an EXTEND is a grant."""
     keys = changes.select("identity_id", "item_type", "item_id", "account").rows()
     extends = pl.Series([extension_name(key) in names.extended for key in keys], dtype=pl.Boolean)

@@ -45,7 +45,20 @@ CHANGES_THE_LEDGER = {
 }
 """Each command that may add events to a run's chain, as it is typed."""
 OTHERS = {
-    *("validate", "plan", "show", "approve", "status", "runs", "login", "logout", "doctor", "sandbox", "help"),
+    *(
+        "validate",
+        "plan",
+        "show",
+        "approve",
+        "status",
+        "runs",
+        "report",
+        "login",
+        "logout",
+        "doctor",
+        "sandbox",
+        "help",
+    ),
     *("ledger verify", "ledger backup", "ledger export", "ledger move"),
 }
 """The other commands: they read, or have no run."""

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.names.known import KnownNames
+from batch.report.page import MOST_LINES
 from batch.report.plan_files import write_plan_files
-from batch.report.plan_page import MOST_LINES, plan_page
+from batch.report.plan_page import plan_page
 from batch.status.approvals_ahead import ApprovalsAhead, Awaited
 from batch.status.tenant_facts import ItemFacts
 from tests.plan.changes import hex_id
