@@ -47,6 +47,7 @@ class _Work:
 
 
 _WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
+    # From least to most.
     {
         Effort.FAST: _Work(multiples=(), sweeps=8, last_sweeps=8),
         Effort.NORMAL: _Work(multiples=((1.15,),), sweeps=8, last_sweeps=24),
@@ -99,10 +100,17 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
     Returns:
         The number of each pair's request, from 0 without gaps.
     """
-    work = _WORK[effort]
-    max_overlap = max_overlap_of(pairs)
-    finished = [_finish(pairs, draft, limits, work.sweeps) for draft in _first_drafts(pairs, max_overlap, limits)]
-    best = _fewest(finished)
+    max_overlap, sweeps = max_overlap_of(pairs), _WORK[Effort.FAST].sweeps
+    first = _fewest([_finish(pairs, draft, limits, sweeps) for draft in _first_drafts(pairs, max_overlap, limits)])
+    efforts = list(_WORK)
+    works = [_WORK[one] for one in reversed(efforts[: efforts.index(effort) + 1])]
+    plans = [join_alike(pairs, _improved(pairs, first, max_overlap, limits, work).request, limits) for work in works]
+    # More work at one step can lead to more requests in the end: less work is tried besides.
+    return min(plans, key=lambda request: int(request.max()))
+
+
+def _improved(pairs: Pairs, best: _Finished, max_overlap: Numbers, limits: Limits, work: _Work) -> _Finished:
+    """The best that the rounds of an effort find."""
     for multiples in work.multiples:
         if np.count_nonzero(best.draft.request >= 0) * _WORTH < len(pairs.who):
             break
@@ -110,7 +118,7 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
         best = _fewest([best, *(_finish(pairs, draft, limits, work.sweeps) for draft in drafts)])
     if work.last_sweeps > work.sweeps:
         best = _fewest([best, _finish(pairs, best.draft, limits, work.last_sweeps)])
-    return join_alike(pairs, best.request, limits)
+    return best
 
 
 def _first_drafts(pairs: Pairs, max_overlap: Numbers, limits: Limits) -> Iterator[_Draft]:
