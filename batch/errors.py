@@ -21,6 +21,7 @@ AccessBatchError
 │   ├── ForeignPlanError       … another machine has planned this run: the same command plans it anew
 │   ├── WaitingError           … a run that is sent in waves: the next one is to come
 │   ├── WrongEndsError         … too much of a canary or a wave was rejected or failed
+│   ├── BudgetSpentError       … the calls of this month are made
 │   ├── UnconfirmedError       … nothing proves yet what became of some requests
 │   └── LedgerLostError        … the ledger can no longer be written
 ├── DeclinedError              exit 130: the user declined to go on
@@ -153,6 +154,10 @@ class ForeignPlanError(StoppedError):
 
 class WaitingError(StoppedError):
     """A run that is sent in waves waits for the next one."""
+
+
+class BudgetSpentError(StoppedError):
+    """The ledger has counted as many calls in this month as it may."""
 
 
 class WrongEndsError(StoppedError):

@@ -39,7 +39,7 @@ from batch.settings import Option, Settings
 @takes(
     READING,
     TENANT,
-    ("yes", "confirm", "json", "out", "out_format", "rate"),
+    ("yes", "confirm", "json", "out", "out_format", "rate", "monthly_calls"),
     PLANNING,
     GUARDS,
     ("confirm_above", "plan_age", "all_or_nothing", "trust", "concurrency", *WAVES),
@@ -104,7 +104,7 @@ def submit(inputs: Inputs, settings: Settings, call: Call) -> None:
     },
 )
 @takes(
-    *(READING, TENANT, "rate", PLANNING, GUARDS, HTTP, "give_up_after", NAMES),
+    *(READING, TENANT, "rate", "monthly_calls", PLANNING, GUARDS, HTTP, "give_up_after", NAMES),
     ("by", "detail", "save", "signing_key", "json", "out", "quiet"),
     out="no files",
 )

@@ -71,7 +71,17 @@ HEADINGS: Final = {
     "How much": (*GUARDS, "confirm_above", "plan_age", "all_or_nothing"),
     "Where": (*TENANT, "ca_file", "port"),
     "How fast": (
-        *("rate", "concurrency", "timeout", "settle_after", "give_up_after", "effort", "wait", "track_for"),
+        *(
+            "rate",
+            "monthly_calls",
+            "concurrency",
+            "timeout",
+            "settle_after",
+            "give_up_after",
+            "effort",
+            "wait",
+            "track_for",
+        ),
         *WAVES,
     ),
     "Output": ("by", "detail", "json", "out", "out_format", "log_file", "quiet", "verbose"),

@@ -46,7 +46,15 @@ def runs(settings: Settings, call: Call) -> None:
         4: "some changes are still open, or tracking stopped; run the same command again",
     },
 )
-@takes(TENANT, ("offline", "json", "out", "rate"), HTTP, TIMES, TRACKING, "quiet", out="none; writes no file")
+@takes(
+    TENANT,
+    ("offline", "json", "out", "rate", "monthly_calls"),
+    HTTP,
+    TIMES,
+    TRACKING,
+    "quiet",
+    out="none; writes no file",
+)
 def track(
     settings: Settings,
     call: Call,
@@ -109,7 +117,7 @@ def report(
         4: "stopped early: the tenant did not answer; run the same command again",
     },
 )
-@takes(TENANT, ("json", "rate"), HTTP, ("give_up_after", "quiet"))
+@takes(TENANT, ("json", "rate", "monthly_calls"), HTTP, ("give_up_after", "quiet"))
 def audit(
     settings: Settings,
     call: Call,
@@ -147,7 +155,7 @@ def discard(run: RunName, settings: Settings) -> None:
         4: "some requests are still unconfirmed; run the same command again later",
     },
 )
-@takes(("arrived", "not_arrived"), TENANT, "rate", HTTP, TIMES, "quiet")
+@takes(("arrived", "not_arrived"), TENANT, "rate", "monthly_calls", HTTP, TIMES, "quiet")
 def settle(
     run: RunName,
     settings: Settings,
@@ -192,7 +200,13 @@ def settle(
         130: "declined or interrupted; run the same command again",
     },
 )
-@takes(TENANT, ("yes", "confirm", "dry_run", "comment", "json", "out", "rate", "concurrency"), HTTP, TIMES, "quiet")
+@takes(
+    TENANT,
+    ("yes", "confirm", "dry_run", "comment", "json", "out", "rate", "monthly_calls", "concurrency"),
+    HTTP,
+    TIMES,
+    "quiet",
+)
 def cancel(
     run: RunName,
     settings: Settings,
@@ -310,7 +324,7 @@ def move(
         4: "stopped early; run the same command again",
     },
 )
-@takes(TENANT, ("since", "everybody", "json", "rate"), HTTP, ("give_up_after", "quiet"))
+@takes(TENANT, ("since", "everybody", "json", "rate", "monthly_calls"), HTTP, ("give_up_after", "quiet"))
 def import_(
     settings: Settings,
     call: Call,

@@ -49,7 +49,7 @@ def logout(settings: Settings) -> None:
         **NOT_SHOWN,
     },
 )
-@takes(TENANT, ("json", "rate"), HTTP)
+@takes(TENANT, ("json", "rate", "monthly_calls"), HTTP)
 def doctor(settings: Settings, call: Call) -> None:
     """Check everything that submit needs, and say what to do. Changes nothing at the tenant."""
     from itertools import tee

@@ -73,6 +73,9 @@ def doctor(settings: Settings, runtime: Runtime) -> Iterator[DoctorCheck]:
             return
         credentials = reached.credentials
         yield doctor_checks.check_credentials(credentials.client_id, credentials.source, access.notices)
+        if ledger is not None:
+            month = ledger.month_count(access.tenant, credentials.client_id, runtime.now())
+            yield doctor_checks.check_month(month.month, month.calls, settings.monthly_calls)
         yield from asyncio.run(_ask(reached, access, settings, ledger, runtime))
 
 
@@ -91,7 +94,13 @@ async def _ask(
     counter: Counter = _Uncounted()
     if ledger is not None:
         rate_key = RateKey(tenant=access.tenant, client=connection.credentials.client_id, dialect=settings.api)
-        counter = ledger.calls(rate_key, rate=settings.pace, process=runtime.process, clock=runtime.clock)
+        counter = ledger.calls(
+            rate_key,
+            rate=settings.pace,
+            process=runtime.process,
+            clock=runtime.clock,
+            monthly=settings.monthly_calls,
+        )
     pace = Pace(settings.pace, counter, tell=seen.tell, clock=runtime.clock)
     async with (
         Tenant(

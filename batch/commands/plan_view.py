@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from batch.commands.names import Names
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.screen import Screen
+    from batch.commands.session import Access
+    from batch.ledger.budget import MonthCount
+    from batch.ledger.store import Ledger
     from batch.model import Tally
     from batch.pipeline import Classified
     from batch.plan import Plan
@@ -46,6 +49,7 @@ def view_of(
     tenant: str,
     now: datetime,
     by: Column | None = None,
+    month: MonthCount | None = None,
 ) -> PlanView:
     """The view of a plan.
 
@@ -61,6 +65,7 @@ def view_of(
         tenant: The tenant's name.
         now: When the plan was made.
         by: The user's column to count the changes by.
+        month: The client's calls of this month; None if they are not known.
     """
     preflight = check.preflight if check else None
     lines = plan_rows(
@@ -84,6 +89,9 @@ def view_of(
             checking=names.counts.calls + (checked.calls if checked else 0),
             tracking=tracking_calls(planned),
             rate=check.pace if check else settings.pace,
+            month=month.month if month else "",
+            made=month.calls if month else 0,
+            budget=settings.monthly_calls if month else None,
         ),
         about=PlanAbout(
             tenant=tenant,
@@ -111,6 +119,13 @@ def _warnings(
         yield from describe_cautions(check.tenant_settings, check.approvals, settings.pace, requests)
     yield from check.end_dates
     yield from describe_warnings(check.preflight.warned, several_files=check.preflight.several_files)
+
+
+def month_so_far(ledger: Ledger, access: Access, now: datetime) -> MonthCount | None:
+    """The calls of the client in this month; None for the embedded sandbox, which begins anew each time."""
+    if access.reached_by is None:
+        return None
+    return ledger.month_count(access.tenant, access.reached_by.credentials.client_id, now)
 
 
 def require_folder(settings: Settings, inputs: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from batch.commands.accounts import Accounts
 from batch.commands.guards import require_within_limits
 from batch.commands.loading import digest_in, load
 from batch.commands.names import Names
-from batch.commands.plan_view import require_folder, view_of, write_files
+from batch.commands.plan_view import month_so_far, require_folder, view_of, write_files
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.saved_plans import save, saved_plan
 from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
@@ -135,6 +135,7 @@ def preview(
             guarding = check or CommandPrecheck(settings, screen, sessions, runtime)
             _guard(plan, run, settings, guarding, ledger, screen, names.known(), is_saved=save_to is not None)
         ledger_id = ledger.gaps.ledger_id() if ledger else ""
+        month = month_so_far(ledger, access, runtime.now()) if ledger and access else None
     tally, lower_bound = as_if_planned(tally, plan), max(plan.lower_bound, run.lower_bound if run else 0)
     checked = check.checked(verdicts) if check else None
     view, files = None, dict[str, str | None]()
@@ -159,6 +160,7 @@ def preview(
             tenant=tenant,
             now=runtime.now(),
             by=column,
+            month=month,
         )
         files = write_files(view, classified, settings, screen)
         if save_to is not None:

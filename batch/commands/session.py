@@ -261,7 +261,13 @@ class SessionFactory:
         settings, runtime, connection = self._settings, self._runtime, self.connection
         rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
         tell = self._once(tell)
-        calls = ledger.calls(rate_key, rate=settings.pace, process=runtime.process, clock=runtime.clock)
+        calls = ledger.calls(
+            rate_key,
+            rate=settings.pace,
+            process=runtime.process,
+            clock=runtime.clock,
+            monthly=settings.monthly_calls,
+        )
         pace = Pace(settings.pace, calls, tell=tell, clock=runtime.clock)
         async with (
             Tenant(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -30,15 +29,16 @@ from batch.api.rate_window import (
     given,
     in_wider_windows,
     repaired,
-    widest,
     window,
 )
+from batch.errors import BudgetSpentError
 from batch.ledger import tables as t
+from batch.ledger.budget import MONTH_CALLS, OF_MONTH, MonthlyBudget, month_of
 from batch.ledger.engine import writing
 from batch.ledger.holders import known
 from batch.ledger.messages import ask, prove_by, write
+from batch.ledger.past_calls import close_dead, tidied
 from batch.ledger.permit_clock import (
-    STEPPED,
     ClockMemory,
     Moment,
     PermitClock,
@@ -48,7 +48,6 @@ from batch.ledger.permit_clock import (
     taken_over,
 )
 from batch.ledger.postgresql import server_of
-from batch.ledger.process import Process
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
 from batch.ledger.whereabouts import refuse_moved
@@ -59,10 +58,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.api.dialects import Rate
+    from batch.ledger.process import Process
     from batch.model import Clock
-
-LATE: Final = 1.0
-"""Seconds after which a call that has not left makes us check whether its process is alive."""
 
 MOST_AHEAD: Final = 2.0
 """Seconds that a permit is given ahead at most."""
@@ -70,19 +67,14 @@ MOST_AHEAD: Final = 2.0
 ASK_AGAIN: Final = 0.05
 """Seconds until we ask again if other processes have yet to report their calls."""
 
-TIDY_EVERY: Final = 1.0
-"""Seconds between two removals of calls that no longer count."""
-
-TIDY_SHARED_EVERY: Final = 5.0
-"""The same in a database that machines share: all of them remove, and each removal takes several round trips."""
-
 _UNSURE: Final = "the database's clock was set, or this machine has not seen it before"
 
 _PACE: Final = (
-    sa.select(t.pace, t.about.c.moved_to)
+    sa.select(t.pace, t.about.c.moved_to, MONTH_CALLS)
     .select_from(t.pace)
     .join(t.about, sa.true())
     .join(t.address, t.address.c.tenant == t.pace.c.tenant)
+    .outerjoin(t.monthly_calls, OF_MONTH)
     .where(
         t.address.c.url == sa.bindparam("tenant"),
         t.pace.c.client == sa.bindparam("client"),
@@ -93,14 +85,6 @@ _OF_PACE: Final = t.call.c.pace == sa.bindparam("of")
 _THIS: Final = _OF_PACE & (t.call.c.number == sa.bindparam("this"))
 _AT: Final = sa.bindparam("at", type_=sa.Float())
 _WAS_COUNTED: Final = sa.update(t.call).where(_THIS).values(counted_by=_AT)
-_UNUSED: Final = sa.delete(t.call).where(_THIS)
-_PAST: Final = sa.delete(t.call).where(_OF_PACE, t.call.c.counted_by < sa.bindparam("since"))
-_LATER: Final = {column: column > sa.bindparam("until") for column in (t.call.c.counted_by, t.call.c.permitted_at)}
-_WERE_NOW: Final = (
-    sa.update(t.call)
-    .where(_OF_PACE, sa.or_(*_LATER.values()))
-    .values({column: sa.case((later, _AT), else_=column) for column, later in _LATER.items()})
-)
 _COUNTING: Final = _OF_PACE & (t.call.c.counted_by.is_(None) | (t.call.c.counted_by > sa.bindparam("since")))
 _COUNT: Final = sa.select(sa.func.count().label("taken")).where(_COUNTING)
 _NEXT_TO_FREE: Final = (
@@ -112,18 +96,6 @@ _NEXT_TO_FREE: Final = (
 _FINGERPRINT: Final = sa.select(
     sa.func.count(), sa.func.count(t.call.c.counted_by), sa.func.max(t.call.c.counted_by)
 ).where(_OF_PACE)
-_OWNER: Final = (t.call.c.machine, t.call.c.pid, t.call.c.process_started)
-_UNCOUNTED: Final = _OF_PACE & t.call.c.counted_by.is_(None)
-_UNREPORTED: Final = (
-    sa.select(*_OWNER, sa.func.max(t.call.c.permitted_at).label("permitted_at"))
-    .where(_UNCOUNTED, t.call.c.permitted_at < sa.bindparam("before"))
-    .group_by(*_OWNER)
-)
-_OF_DEAD: Final = (
-    sa.update(t.call)
-    .where(_UNCOUNTED, *(column == sa.bindparam(f"of_{column.name}") for column in _OWNER))
-    .values(counted_by=_AT)
-)
 _GIVE: Final = sa.insert(t.call)
 _HAS: Final = sa.select(t.call.c.number).where(_THIS, t.call.c.machine == sa.bindparam("by"))
 _GIVEN: Final = (
@@ -159,6 +131,7 @@ class Calls:
         process: Who asks.
         clock: Read inside the transaction: an older moment would look like a clock that was set back.
         memory: What this machine remembers of a database's clock; None to remember nothing.
+        monthly: Calls that all processes of this client may make in a month; None for any number.
     """
 
     def __init__(
@@ -170,12 +143,15 @@ class Calls:
         process: Process,
         clock: Clock,
         memory: ClockMemory | None = None,
+        monthly: int | None = None,
     ) -> None:
         self._engine = engine
         self._rate_key = rate_key
         self._rate = rate
         self._process = known(engine, process)
         self._clock = PermitClock(clock, memory)
+        self._epoch = clock.epoch
+        self._budget = MonthlyBudget(rate_key.client, monthly)
         self._unsure_until = 0.0
         self._tidied_at = 0.0
         self._ours = False
@@ -191,53 +167,66 @@ class Calls:
             counted: Earlier permits of this process and when the tenant had counted their calls, by this process's
                 monotonic clock; None for an unused permit.
             ahead: Seconds until the last of the calls may leave, at most.
+
+        Raises:
+            BudgetSpentError: As many calls were made in this month as may be.
         """
-        rate = self._rate
         asked_at = self._clock.monotonic()
         with writing(self._engine, *self._locks()) as connection:
-            moment = self._clock.moment(connection, asked_at)
-            now = moment.now
-            # In a database far away, this goes with the next question.
-            taken = None if self._of is None else _count(connection, self._of, counted, moment, rate)
-            pace = self._pace(connection, moment, counted)
-            if wanted and pace.moved_to:
-                refuse_moved(connection)
-            if pace.boot != moment.boot or not self._ours:
-                wait = self._seen_at + counts_for(pace.longest, rate) - now
-                return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
-            # What was counted is no longer there if we have just taken over.
-            if taken is None or pace.id != self._of:
-                self._of, taken = pace.id, _count(connection, pace.id, counted, moment, rate)
-            if moment.is_unknown and pace.calls:
-                self._unsure_until = now + counts_for(pace.longest, rate)
-            if now < self._unsure_until:
-                left = self._unsure_until - now
-                return Permits(at=now, wait=left, silence=left, why=_UNSURE, allowed=rate.requests)
-            # Also if the clock was set back since then.
-            every = TIDY_EVERY if server_of(connection) is None else TIDY_SHARED_EVERY
-            if not 0 <= now - self._tidied_at < every:
-                _forget(connection, pace, now)
-                self._tidied_at = now
-            share = Share(cut_to=pace.cut_to, cut_at=pace.cut_at).at(now, rate)
-            most = allowed(rate, share)
-            silence = max(0.0, pace.silent_until - now)
-            if silence or not wanted:
-                return Permits(at=now, wait=silence, silence=silence, allowed=most)
-            wanted, free = min(wanted, most), most - taken()
-            leave_at = _leave_at(connection, pace.id, wanted, free, now, rate)
-            if wide := in_wider_windows(rate, pace.longest):
-                left = allowed(wide, share) - _taken(connection, pace.id, now, wide)()
-                free = min(free, left)
-                leave_at = tuple(map(max, leave_at, _leave_at(connection, pace.id, wanted, left, now, wide)))
-            leave_at, wait = given(leave_at, now, max(ahead, _others_ahead(connection, free)))
-            if not leave_at:
-                _close_dead(connection, pace.id, now, self._process)
-                return Permits(at=now, wait=ASK_AGAIN if math.isinf(wait) else wait, allowed=most)
-            numbers = tuple(range(pace.calls + 1, pace.calls + 1 + len(leave_at)))
-            _add(connection, pace.id, numbers, moment, self._process)
-            # By our clock, and surely not earlier.
-            leave_at = tuple(at - moment.least_ahead for at in leave_at)
-            return Permits(at=now, numbers=numbers, leave_at=leave_at, free=max(0, free - len(numbers)), allowed=most)
+            answer = self._answer(connection, asked_at, wanted, counted, ahead)
+        # What was reported is recorded all the same.
+        if isinstance(answer, BudgetSpentError):
+            raise answer
+        return answer
+
+    def _answer(
+        self, connection: Connection, asked_at: float, wanted: int, counted: Mapping[int, float | None], ahead: float
+    ) -> Permits | BudgetSpentError:
+        """The answer to `permit`, in its transaction."""
+        rate = self._rate
+        moment = self._clock.moment(connection, asked_at)
+        now = moment.now
+        # In a database far away, this goes with the next question.
+        taken = None if self._of is None else self._report(connection, self._of, counted, moment)
+        pace = self._pace(connection, moment, counted)
+        if wanted and pace.moved_to:
+            refuse_moved(connection)
+        if pace.boot != moment.boot or not self._ours:
+            wait = self._seen_at + counts_for(pace.longest, rate) - now
+            return Permits(at=now, wait=max(0.001, wait), allowed=rate.requests)
+        # What was counted is no longer there if we have just taken over.
+        if taken is None or pace.id != self._of:
+            self._of, taken = pace.id, self._report(connection, pace.id, counted, moment)
+        if moment.is_unknown and pace.calls:
+            self._unsure_until = now + counts_for(pace.longest, rate)
+        if now < self._unsure_until:
+            left = self._unsure_until - now
+            return Permits(at=now, wait=left, silence=left, why=_UNSURE, allowed=rate.requests)
+        self._tidied_at = tidied(connection, pace, now, self._tidied_at)
+        share = Share(cut_to=pace.cut_to, cut_at=pace.cut_at).at(now, rate)
+        most = allowed(rate, share)
+        silence = max(0.0, pace.silent_until - now)
+        if silence or not wanted:
+            return Permits(at=now, wait=silence, silence=silence, allowed=most)
+        spend = self._budget.left(pace.month_calls)
+        if spend == 0:
+            return self._budget.spent(pace.month_calls, month_of(self._epoch()))
+        wanted, free = min(wanted, most, spend or most), most - taken()
+        leave_at = _leave_at(connection, pace.id, wanted, free, now, rate)
+        if wide := in_wider_windows(rate, pace.longest):
+            left = allowed(wide, share) - _taken(connection, pace.id, now, wide)()
+            free = min(free, left)
+            leave_at = tuple(map(max, leave_at, _leave_at(connection, pace.id, wanted, left, now, wide)))
+        leave_at, wait = given(leave_at, now, max(ahead, _others_ahead(connection, free)))
+        if not leave_at:
+            close_dead(connection, pace.id, now, self._process)
+            return Permits(at=now, wait=ASK_AGAIN if math.isinf(wait) else wait, allowed=most)
+        numbers = tuple(range(pace.calls + 1, pace.calls + 1 + len(leave_at)))
+        self._budget.count(connection, pace, numbers, month_of(self._epoch()))
+        _add(connection, pace.id, numbers, moment, self._process)
+        # By our clock, and surely not earlier.
+        leave_at = tuple(at - moment.least_ahead for at in leave_at)
+        return Permits(at=now, numbers=numbers, leave_at=leave_at, free=max(0, free - len(numbers)), allowed=most)
 
     def silence(self, *, seconds: float, permitted_at: float, violated: bool) -> None:
         """Permits no call for so long, in any process.
@@ -263,6 +252,17 @@ class Calls:
                 .values(silent_since=now, silent_until=until, cut_to=share.cut_to, cut_at=share.cut_at)
             )
 
+    def _report(
+        self, connection: Connection, pace: int, counted: Mapping[int, float | None], moment: Moment
+    ) -> Callable[[], int]:
+        """Records when calls were counted, takes unused permits back, and asks how many calls count then."""
+        # Surely not earlier than it was.
+        ends = {number: at + moment.ahead for number, at in counted.items() if at is not None}
+        if ends:
+            write(connection, _WAS_COUNTED, [{"of": pace, "this": number, "at": at} for number, at in ends.items()])
+        self._budget.give_back(connection, pace, [number for number, at in counted.items() if at is None])
+        return _taken(connection, pace, moment.now, self._rate)
+
     def _locks(self) -> tuple[Lock, ...]:
         """The permits need no other part of the ledger, unless their row must be made."""
         return (Lock.PACE,) if self._ours else (Lock.LEDGER, Lock.PACE)
@@ -277,6 +277,7 @@ class Calls:
         """
         rate = self._rate
         of = {"tenant": self._rate_key.tenant, "client": self._rate_key.client, "dialect": self._rate_key.dialect}
+        of["month"] = month_of(self._epoch())
         row = connection.execute(_PACE, of).first()
         if row is None:
             connection.execute(sa.insert(t.pace), _new_pace(connection, self._rate_key, rate, moment))
@@ -337,20 +338,6 @@ def _new_pace(connection: Connection, rate_key: RateKey, rate: Rate, moment: Mom
     }
 
 
-def _count(
-    connection: Connection, pace: int, counted: Mapping[int, float | None], moment: Moment, rate: Rate
-) -> Callable[[], int]:
-    """Records when calls were counted, takes unused permits back, and asks how many calls count then."""
-    # Surely not earlier than it was.
-    made = [{"of": pace, "this": number, "at": at + moment.ahead} for number, at in counted.items() if at is not None]
-    unused = [{"of": pace, "this": number} for number, at in counted.items() if at is None]
-    if made:
-        write(connection, _WAS_COUNTED, made)
-    if unused:
-        write(connection, _UNUSED, unused)
-    return _taken(connection, pace, moment.now, rate)
-
-
 def _taken(connection: Connection, pace: int, now: float, rate: Rate) -> Callable[[], int]:
     asked = ask(connection, _COUNT, {"of": pace, "since": counts_since(now, rate)})
     return lambda: int(asked()[0].taken)
@@ -368,25 +355,6 @@ def _leave_at(connection: Connection, pace: int, wanted: int, free: int, now: fl
 def _others_ahead(connection: Connection, free: int) -> float:
     """Seconds that others take permits ahead: who only asked for calls that may leave now would never get one."""
     return MOST_AHEAD if free < 0 and server_of(connection) is not None else 0.0
-
-
-def _forget(connection: Connection, pace: Any, now: float) -> None:
-    """Removes calls that no longer count. Calls that were permitted or counted in the future were it now."""
-    # Others may count them over the documented window, even if no rate until now had so long a one.
-    connection.execute(_PAST, {"of": pace.id, "since": now - window(widest(pace.longest))})
-    connection.execute(_WERE_NOW, {"of": pace.id, "until": now + STEPPED, "at": now})
-
-
-def _close_dead(connection: Connection, pace: int, now: float, process: Process) -> None:
-    """Records that the calls of dead processes were counted. Only the clock of the permits is asked."""
-    at = datetime.fromtimestamp(now, UTC)
-    waiting = connection.execute(_UNREPORTED, {"of": pace, "before": now - LATE}).all()
-    for machine, pid, started, permitted_at in waiting:
-        owner = Process(host=process.host, machine=machine, pid=pid, started=started)
-        beat = datetime.fromtimestamp(max(0.0, permitted_at), UTC).isoformat()
-        if owner != process and not owner.is_alive(beat=beat, now=at):
-            of = {"of": pace, "of_machine": machine, "of_pid": pid, "of_process_started": started}
-            connection.execute(_OF_DEAD, {**of, "at": now})
 
 
 def _add(connection: Connection, pace: int, numbers: Sequence[int], moment: Moment, process: Process) -> None:

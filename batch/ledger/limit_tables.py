@@ -1,7 +1,8 @@
 """The tables that hold back what is sent: the rate limit, and the waves of a run.
 
 `pace` and `call` keep all processes that share the ledger within the tenant's rate limit. They are worth nothing once a
-window has passed, and have seconds by the clock that `pace.boot` names.
+window has passed, and have seconds by the clock that `pace.boot` names. `monthly_calls` counts for contracts that cap
+the calls of a month.
 
 `wave` has the runs that are sent in waves. Nobody else takes their planned requests over, whether a process works on
 them or not. Its rows are as the newest event of the kind WAVES says.
@@ -60,6 +61,19 @@ call = sa.Table(
     sa.Column("permitted_at", sa.Float, nullable=False),
     sqlite_with_rowid=False,
     comment="The calls of the last window. `counted_by`: when the tenant had counted it; null until that is known.",
+)
+
+monthly_calls = sa.Table(
+    "monthly_calls",
+    metadata,
+    sa.Column("tenant", sa.ForeignKey("tenant.id"), primary_key=True),
+    *(sa.Column(name, TEXT, primary_key=True) for name in ("client", "month")),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.CheckConstraint("calls >= 0", name="never_negative"),
+    sa.CheckConstraint("length(month) = 7", name="year_and_month"),
+    sqlite_with_rowid=False,
+    comment="How many calls each client was permitted in each month of UTC, such as 2026-11, since this table exists: "
+    "never fewer than it has made.",
 )
 
 wave = sa.Table(

@@ -39,7 +39,7 @@ _TEXTS_AT_ONCE: Final = 5_000
 _MOST_KEY_BYTES: Final = 2_000
 """Of a key of the tenant's cached answers: a longer one is not worth a failure, since they can be asked for again."""
 
-_UNCOMPARED: Final = (t.about, t.holder, t.cached, t.pace, t.call)
+_UNCOMPARED: Final = (t.about, t.holder, t.cached, t.pace, t.call, t.monthly_calls)
 """Tables that change while nothing is sent, or that differ on purpose."""
 
 _STAYS: Final = "The ledger stays where it is, and nothing was sent."
@@ -288,9 +288,9 @@ def _hand_over(old: Engine, new: Engine, mover: Mover) -> None:
                         next_step=f"{_STAYS} Run the same command again, while nothing else uses the ledger.",
                     )
         # Calls were made meanwhile, and no more are from here on.
-        for table in (t.call, t.pace):
+        for table in (t.call, t.pace, t.monthly_calls):
             target.execute(sa.delete(table))
-        for table in (t.pace, t.call):
+        for table in (t.pace, t.call, t.monthly_calls):
             _copy(source, target, table)
         mover.say(f"Leaving {place(old.url)} …")
         leave(source, address(new.url), mover.move, mover.now())

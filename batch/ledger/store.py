@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from batch.errors import AccessBatchError, BrokenPromiseError, LedgerLostError
 from batch.ledger.address import ledger_file, ledger_url
+from batch.ledger.budget import MonthCount, calls_in, month_of
 from batch.ledger.cache import Cache
 from batch.ledger.calls import Calls
 from batch.ledger.decisions import DecisionStore
@@ -158,14 +159,22 @@ class Ledger:
         notices = insist(server, ready)
         return cls(connect(url, key=key, server=server), new_id, notices, memory)
 
-    def calls(self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock) -> Calls:
+    def calls(
+        self, rate_key: RateKey, *, rate: Rate, process: Process, clock: Clock, monthly: int | None = None
+    ) -> Calls:
         """Where `process` asks for permits to call; see Calls."""
         keeper = self._memory if server_of(self._engine) is not None else None
         memory = None
         if keeper is not None:
             known = self.gaps.ledger_id()
             memory = ClockMemory(recall=partial(keeper.clock, known), keep=partial(keeper.keep_clock, known))
-        return Calls(self._engine, rate_key, rate=rate, process=process, clock=clock, memory=memory)
+        return Calls(self._engine, rate_key, rate=rate, process=process, clock=clock, memory=memory, monthly=monthly)
+
+    def month_count(self, url: str, client: str, now: datetime) -> MonthCount:
+        """How many calls of a client to the tenant at an address were counted in the present month."""
+        month = month_of(now.timestamp())
+        with reading(self._engine) as connection:
+            return MonthCount(month=month, calls=calls_in(connection, url, client, month))
 
     def verify(self) -> tuple[str, ...]:
         """Everything that is wrong with the ledger; see verify.verify."""

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0013"
+LEDGER_VERSION: Final = "0014"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 metadata: Final = limit_tables.metadata
 TEXT: Final = limit_tables.TEXT
 pace: Final = limit_tables.pace
 call: Final = limit_tables.call
+monthly_calls: Final = limit_tables.monthly_calls
 wave: Final = limit_tables.wave
 
 

@@ -15,6 +15,7 @@ from batch.dedupe.overlap import may_be_one
 from batch.errors import RunHeldError, SettingsError
 from batch.ledger import events
 from batch.ledger import tables as t
+from batch.ledger.budget import join_months
 from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_tenant
@@ -378,10 +379,9 @@ def _move_runs(
 
 def _join_paces(connection: Connection, kept: int, gone: int) -> None:
     """Makes the calls of both tenants count together."""
-    of_kept = {
-        (row.client, row.dialect): row
-        for row in connection.execute(sa.select(t.pace).where(t.pace.c.tenant == kept)).all()
-    }
+    join_months(connection, kept, gone)
+    paces = connection.execute(sa.select(t.pace).where(t.pace.c.tenant == kept)).all()
+    of_kept = {(row.client, row.dialect): row for row in paces}
     for row in connection.execute(sa.select(t.pace).where(t.pace.c.tenant == gone)).all():
         into = of_kept.get((row.client, row.dialect))
         if into is None:

@@ -34,7 +34,7 @@ MOST: Final = (1 << 31) - 1
 DEEPEST: Final = 20
 """No JSON in a ledger nests deeper."""
 
-FIRST: Final = (t.about, t.tenant, t.address, t.requester, t.run, t.holder, t.wave)
+FIRST: Final = (t.about, t.tenant, t.address, t.requester, t.run, t.holder, t.wave, t.monthly_calls)
 """Small tables on which every command rests."""
 
 _REPAIRED: Final = (t.pace, t.call)

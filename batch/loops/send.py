@@ -290,7 +290,8 @@ class Submitter:
             if await permit.due() and (self._stopping or self._pace.quiet):
                 await self._put_back(body, permit)
                 return
-            held_up = permit.is_old or self._is_stale(*claimed_at)
+            if held_up := permit.is_old or self._is_stale(*claimed_at):
+                permit.unused()
             answer = HELD_UP if held_up else await self._tenant.submit(sent, token, on_sent=permit.on_sent)
         finally:
             permit.on_sent()

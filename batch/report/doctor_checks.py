@@ -107,6 +107,27 @@ def check_ledger(health: Health, notices: Sequence[str]) -> tuple[DoctorCheck, .
     )
 
 
+def check_month(month: str, calls: int, most: int | None) -> DoctorCheck:
+    """The calls of this month.
+
+    Args:
+        month: Such as 2026-11.
+        calls: Of this client, as far as the ledger knows.
+        most: How many there may be in a month; None for any number.
+    """
+    facts = {"month": {"month": month, "calls": calls, "monthly_calls": most}}
+    said = f"The ledger has counted {count(calls, 'call')} of this client in {month}"
+    if most is None:
+        return DoctorCheck(name="month", result=CheckResult.OK, message=f"{said}; no budget is set.", facts=facts)
+    said = f"{said}, of {most:,} that it may make; calls of other programs are unknown."
+    if calls < most:
+        return DoctorCheck(name="month", result=CheckResult.OK, message=said, facts=facts)
+    to_do = (
+        "No more calls are made in this month, unless the contract allows them: --monthly-calls N raises the budget."
+    )
+    return DoctorCheck(name="month", result=CheckResult.WARN, message=said, to_do=to_do, facts=facts)
+
+
 def _check_runs(health: Health) -> DoctorCheck:
     if not health.unfinished:
         return _ok("runs", "Every run is finished; no request is unconfirmed.")

@@ -7,7 +7,7 @@ A plan that was just made and one that was saved are shown by the same view: `pl
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -87,6 +87,10 @@ class Skipped:
     changes: int
 
 
+LOOKS_A_DAY: Final = 295
+"""Times that tracking looks at a run within a day, if nothing changes meanwhile."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """What a plan costs at the tenant.
@@ -97,6 +101,9 @@ class Cost:
         checking: Calls made to look up names and to ask what the tenant knows.
         tracking: About how many calls one look takes at all changes after they are sent.
         rate: The limit for all calls.
+        month: The month in which the plan was made; empty if the client is not known.
+        made: Calls of this client that the ledger has counted in that month, those of planning among them.
+        budget: Calls that it may make in a month; None for any number.
     """
 
     requests: int
@@ -104,11 +111,29 @@ class Cost:
     checking: int
     tracking: int
     rate: Rate
+    month: str = ""
+    made: int = 0
+    budget: int | None = None
 
     @property
     def seconds(self) -> float:
         """The least time that sending takes at that rate."""
         return max(0, self.requests - 1) * self.rate.seconds / self.rate.requests
+
+    @property
+    def tracking_day(self) -> int:
+        """About how many calls a day of tracking takes, if no change ends earlier."""
+        return LOOKS_A_DAY * self.tracking
+
+    @property
+    def to_come(self) -> int:
+        """About how many calls are to come: asking again, sending, one look for what is in doubt, a day of tracking."""
+        return self.checking + self.requests + self.tracking + self.tracking_day
+
+    @property
+    def left(self) -> int | None:
+        """What is left of the month's budget; None for any number."""
+        return None if self.budget is None else max(0, self.budget - self.made)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,6 +227,13 @@ class PlanView:
                 "tracking_look": self.cost.tracking,
                 "rate": f"{self.cost.rate.requests}/{self.cost.rate.seconds:g}",
                 "least_s": round(self.cost.seconds, 3),
+                "settling": self.cost.tracking,
+                "tracking_day": self.cost.tracking_day,
+                "altogether": self.cost.checking + self.cost.to_come,
+                "month": self.cost.month,
+                "made_in_month": self.cost.made,
+                "monthly_calls": self.cost.budget,
+                "left_in_month": self.cost.left,
             },
             "approvals": self.approvals and asdict(self.approvals),
             "warnings": list(self.warnings),

@@ -116,6 +116,14 @@ def describe_cost(cost: Cost) -> Iterator[str]:
     checking = f"Planning took {count(cost.checking, 'call')}" if cost.checking else "Planning took no calls"
     tracking = f"; each look at their progress takes about {count(cost.tracking, 'call')}" if cost.tracking else ""
     yield f"{checking}{tracking}."
+    altogether = count(cost.checking + cost.to_come, "call")
+    yield f"Altogether about {altogether}, {cost.tracking_day:,} of them for a day of tracking."
+    if cost.left is None:
+        return
+    # The plan's lines have 80 columns.
+    yield f"Of {cost.budget:,} calls in {cost.month}, {cost.left:,} are left, less those of other programs."
+    if cost.left < cost.to_come:
+        yield "That is too little for all of it: calls stop in time, and go on next month."
 
 
 def when(instant: str) -> str:

@@ -38,6 +38,9 @@ OutFormat: TypeAlias = Literal["csv", "xlsx"]
 
 APPLICATION: Final = "access-batch"
 
+MOST_MONTHLY: Final = 1_000_000_000
+"""No contract permits more calls in a month."""
+
 
 class Credentials(BaseModel):
     """A client id and its secret; the secret never shows in a repr.
@@ -111,6 +114,11 @@ class Settings(GuardSettings, WaveSettings):
         Rate | None,
         BeforeValidator(read_rate),
         Option("Rate limit: N requests in SECONDS.", "N/SECONDS", default="100/10"),
+    ] = None
+    monthly_calls: Annotated[
+        int | None,
+        Field(ge=1, le=MOST_MONTHLY),
+        Option("Most calls of this client in a month, as far as this ledger knows.", "N", default="no limit"),
     ] = None
     effort: Annotated[Effort, Option("Effort to find fewer requests: fast, normal or thorough.", "LEVEL")] = (
         Effort.NORMAL

@@ -28,6 +28,7 @@ CHECKS = (
     "runs",
     "tenant",
     "credentials",
+    "month",
     "token",
     "user",
     "authorities",
@@ -64,11 +65,12 @@ def test_doctor_reports_every_check_of_a_sound_setup_as_ok_and_submits_nothing(p
         people = program("doctor", env=env)
     assert ended.code == people.code == 0
     assert verdicts(ended) == dict.fromkeys(CHECKS, "ok")
-    assert (ended.json["ok"], ended.json["warn"], ended.json["fail"]) == (14, 0, 0)
+    assert (ended.json["ok"], ended.json["warn"], ended.json["fail"]) == (15, 0, 0)
     assert people.out.endswith("Ready to submit, 0 warnings.\n")
-    assert len(people.out.splitlines()) == 15
+    assert len(people.out.splitlines()) == 16
     assert sandbox.client_secret not in ended.out + ended.err + people.out + people.err
     assert rows(path, "SELECT calls FROM pace") == [(8,)]
+    assert rows(path, "SELECT calls FROM monthly_calls") == [(8,)]
 
 
 def test_doctor_names_the_source_of_the_secret_without_showing_the_secret(

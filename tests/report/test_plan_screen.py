@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from batch.api.dialects import Rate
+from batch.loops.track import next_wait
 from batch.names.known import KnownNames
 from batch.report.plan_screen import describe_plan
+from batch.report.plan_view import LOOKS_A_DAY, Cost
 from batch.status.approvals_ahead import ApprovalsAhead, Awaited
 from batch.status.tenant_facts import ItemFacts
 from batch.text import cells
@@ -51,11 +56,11 @@ def test_detail_shows_every_item_group_and_change() -> None:
     assert not [one for one in shown if "--detail" in one]
     assert sum(one.startswith("line ") for one in shown) == len(MANY) + 2
     name = f"役割 100 {'very ' * 20}long"
-    assert shown[-4] == (
+    assert shown[-5] == (
         f"line 822: grant of role {name} ({hex_id(100)}) for {hex_id(1)} until 2030-01-01T00:00:00Z: repeated "
         "(repeats line 2 of in.csv)"
     )
-    assert shown[-3].startswith("line 823: grant of role y for x: rejected (identity_id_shape; item_id_shape: ")
+    assert shown[-4].startswith("line 823: grant of role y for x: rejected (identity_id_shape; item_id_shape: ")
 
 
 def test_a_small_plan_says_it_in_few_lines() -> None:
@@ -67,7 +72,29 @@ def test_a_small_plan_says_it_in_few_lines() -> None:
         "It is one change.",
         "Sending takes 1 request.",
         "Planning took 3 calls; each look at their progress takes about 1 call.",
+        "Altogether about 303 calls, 295 of them for a day of tracking.",
     ]
+
+
+@pytest.mark.parametrize(("budget", "is_enough"), [(1_000, True), (500, False)])
+def test_a_plan_says_what_is_left_of_the_months_calls_and_whether_that_is_enough(
+    *, budget: int, is_enough: bool
+) -> None:
+    rate = Rate(requests=100, seconds=10)
+    cost = Cost(requests=1, lower_bound=1, checking=3, tracking=1, rate=rate, month="2026-11", made=250, budget=budget)
+    made = view(line(1), cost=cost)
+    shown = list(describe_plan(made))
+    assert f"Of {budget:,} calls in 2026-11, {budget - 250} are left, less those of other programs." in shown
+    assert ("too little" not in shown[-1]) is is_enough
+    assert made.as_json()["calls"] | {"altogether": 303, "left_in_month": budget - 250} == made.as_json()["calls"]
+
+
+def test_a_day_of_tracking_has_as_many_looks_as_the_tracker_makes() -> None:
+    looks, waited, wait = 0, 0.0, 0.0
+    while waited < 24 * 3600:
+        wait = next_wait(wait, moved=False, took=0.0)
+        looks, waited = looks + 1, waited + wait
+    assert looks == LOOKS_A_DAY
 
 
 def test_approvals_are_shown_by_who_decides() -> None:

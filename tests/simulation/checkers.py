@@ -73,6 +73,24 @@ def too_fast(counted: Sequence[float], rate: tuple[int, float], restored: Iterab
     ][:1]
 
 
+def miscounted(counted: int, at_tenant: int, begun: int, *, abrupt: int, most: int, processes: int) -> list[str]:
+    """A ledger's count of all calls that is lower than the tenant's, or higher than what was lost can explain.
+
+    Args:
+        counted: By the ledger.
+        at_tenant: By the tenant.
+        begun: Calls that processes began to make, those that were lost on the way among them.
+        abrupt: How many processes were killed or interrupted: permits that they held are counted.
+        most: Permits that a process holds at most.
+        processes: How many processes there were: each may have dropped a call at its end.
+    """
+    if counted < at_tenant:
+        return [f"the ledger has counted {counted} calls, and the tenant {at_tenant}"]
+    if counted > begun + abrupt * most + 2 * processes:
+        return [f"the ledger has counted {counted} calls, and only {begun} were begun; {abrupt} processes were ended"]
+    return []
+
+
 def too_many(
     sent: Iterable[tuple[float, set[Pair]]], most: int, seconds: float, restored: Iterable[float] = ()
 ) -> list[str]:

@@ -387,6 +387,18 @@ class History:
         code = self.host.run(self.machines[0], "audit", work)
         self.problems += checkers.unreported(self.tenant.books, reported, code)
 
+    def _check_count(self) -> list[str]:
+        """A ledger that was put back has forgotten calls."""
+        processes = self.world.processes
+        return checkers.miscounted(
+            sum(calls for (calls,) in rows(self.host.ledger, "SELECT calls FROM monthly_calls")),
+            len(self.tenant.all_counted),
+            self.network.begun,
+            abrupt=sum(one.dead or one.cancelled or one.interrupted_at_commit >= 0 for one in processes),
+            most=self.options.rate[0],
+            processes=len(processes),
+        )
+
     def _check(self) -> None:
         books = self.tenant.books
         if "too_late" not in self.options.faults:
@@ -395,6 +407,8 @@ class History:
         self.problems += checkers.wrong_operation(books, self.revoked)
         self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate, self.disk.restored_at)
+        if not self.disk.restored_at:
+            self.problems += self._check_count()
         if self.options.wave is not None:
             self.problems += self._check_waves(*self.options.wave)
         with Ledger.open(

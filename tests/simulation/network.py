@@ -71,6 +71,7 @@ class Network:
         linger: Whether closing a socket takes back what has not arrived.
         notices_unread: Whether a connection that has unread bytes is closed instead of being used again.
         calls: How many were sent; each has its number.
+        begun: How many calls that count were begun, those among them that did not leave.
     """
 
     def __init__(self, world: World, tenant: SimulatedTenant) -> None:
@@ -79,6 +80,7 @@ class Network:
         self.linger = True
         self.notices_unread = True
         self.calls = 0
+        self.begun = 0
 
     def delay(self, chance: Random) -> float:
         """Seconds that a call takes to the place where the tenant counts."""
@@ -139,6 +141,7 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         process, world = self._process, self._network.world
         is_submit = request.method == "POST" and request.url.path.removesuffix("/v1").endswith("access-requests")
         process.posts += is_submit
+        self._network.begun += not request.url.path.endswith("/oauth/token")
         if is_submit and process.dies_at_post == (process.posts, "before"):
             process.kill("before it sends")
         if is_submit and process.freezes_at_post is not None and process.freezes_at_post[0] == process.posts:

@@ -70,6 +70,7 @@ class SimulatedTenant:
 
     Attributes:
         books: Everything that it has accepted from us, in order.
+        all_counted: When it counted a call, in true seconds.
         counted: When it counted a call whose way took no longer than the limit assumes, in true seconds.
         poison: Pairs that it refuses for good, and how.
         held: Pairs that people hold already: it creates nothing for a grant of them.
@@ -81,7 +82,7 @@ class SimulatedTenant:
         self._options = world.options
         self.books: list[Accepted] = []
         self.counted: list[float] = []
-        self._all_counted: list[float] = []
+        self.all_counted: list[float] = []
         self._tokens: dict[str, float] = {}
         self._rows: list[_Row] = []
         self._newest_visible = 0.0
@@ -117,8 +118,8 @@ class SimulatedTenant:
         if world.strikes("gateway", chance, options.gateway):
             # It turns the call away before the place where calls count.
             return _page(chance.choice((500, 502, 503, 504)))
-        count = sum(at > world.now - options.rate[1] for at in self._all_counted)
-        self._all_counted.append(world.now)
+        count = sum(at > world.now - options.rate[1] for at in self.all_counted)
+        self.all_counted.append(world.now)
         if path <= options.path_assumed:
             self.counted.append(world.now)
         token = request.headers.get("authorization", "").partition(" ")[2]
