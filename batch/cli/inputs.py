@@ -39,7 +39,7 @@ from batch.settings import Option, Settings
 @takes(
     READING,
     TENANT,
-    ("yes", "confirm", "json", "out", "out_format", "rate", "monthly_calls"),
+    ("yes", "confirm", "json", "out", "out_format", "report", "rate", "monthly_calls"),
     PLANNING,
     GUARDS,
     ("confirm_above", "plan_age", "all_or_nothing", "trust", "concurrency", *WAVES),

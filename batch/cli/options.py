@@ -84,7 +84,7 @@ HEADINGS: Final = {
         ),
         *WAVES,
     ),
-    "Output": ("by", "detail", "json", "out", "out_format", "log_file", "quiet", "verbose"),
+    "Output": ("by", "detail", "json", "out", "out_format", "report", "log_file", "quiet", "verbose"),
 }
 """Where help shows an option. One that only one command has is shown first unless it is here."""
 

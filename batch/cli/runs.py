@@ -48,7 +48,7 @@ def runs(settings: Settings, call: Call) -> None:
 )
 @takes(
     TENANT,
-    ("offline", "json", "out", "rate", "monthly_calls"),
+    ("offline", "json", "out", "report", "rate", "monthly_calls"),
     HTTP,
     TIMES,
     TRACKING,

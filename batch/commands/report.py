@@ -1,4 +1,4 @@
-"""`report`: a run as a page for people, with every change beside it."""
+"""`report`, and the reports of `submit --report` and `track --report`: a run as a page, every change beside it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.ledger.store import Ledger
     from batch.model import Run
+    from batch.report.files import Complain
     from batch.report.run_view import RunView
     from batch.settings import Settings
 
@@ -45,7 +46,7 @@ def report(
         SettingsError: A file can't be written, or would replace one that is no report.
     """
     run, *_ = status(settings, name, runtime, screen.say)
-    folders = [settings.out, *results_of(run.inputs)] if settings.out else results_of(run.inputs)
+    folders = _folders(settings, run)
     page = Path(file) if file else _place(folders) / page_name(run.id)
     require_ours(page)
     with runtime.existing_ledger(settings, screen.say, only_read=True) as ledger:
@@ -55,6 +56,35 @@ def report(
     if troubles:
         raise SettingsError(troubles[0], next_step="The ledger stays as it is.")
     return view, files
+
+
+def report_beside(
+    ledger: Ledger, run: Run, settings: Settings, folder: Path | None, complain: Complain, runtime: Runtime
+) -> dict[str, str | None]:
+    """Write the report of a run after another command has done its work, which fails for nothing here.
+
+    Args:
+        ledger: The open ledger.
+        run: The run.
+        settings: Whether there is to be a report, and the rate limit.
+        folder: Where the command writes its files; None for the place where `report` would write.
+        complain: Takes a sentence if the report can't be written.
+        runtime: Clock and randomness.
+
+    Returns:
+        The path of `report`, or None if it could not be written; empty if none is wanted.
+    """
+    if not settings.report:
+        return {}
+    folders = [folder] if folder else _folders(settings, run)
+    page = (folder or _place(folders)) / page_name(run.id)
+    try:
+        require_ours(page)
+    except SettingsError as error:
+        complain(error.message)
+        return {"report": None}
+    files = write_report(page, view_of(ledger, run, settings, folders, runtime, redact=False), complain)
+    return {"report": files["report"]}
 
 
 def view_of(
@@ -107,6 +137,11 @@ def view_of(
 
 _IDS_OF_A_KEY = 4
 """Of 50 random bits each."""
+
+
+def _folders(settings: Settings, run: Run) -> list[Path]:
+    """Where the results of a run may be."""
+    return [settings.out, *results_of(run.inputs)] if settings.out else results_of(run.inputs)
 
 
 def _place(folders: list[Path]) -> Path:

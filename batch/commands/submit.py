@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from batch.commands.interrupt import undisturbed
 from batch.commands.precheck import CommandPrecheck
+from batch.commands.report import report_beside
 from batch.commands.runs import sum_up_waves
 from batch.commands.screen import require_an_answer
 from batch.commands.sending import Sending
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Run
     from batch.report.progress import Progress
-    from batch.settings import OutFormat, Settings
+    from batch.settings import Settings
     from batch.tenant.webhook import Webhook
 
 
@@ -158,9 +159,8 @@ def submit(
                 posts_before=posts_before,
                 began=began,
                 runtime=runtime,
-                tracked_now=settings.wait,
                 twice=twice,
-                out_format=settings.out_format,
+                settings=settings,
                 complain=screen.complain,
             )
     return Submitted(summary=summary, stopped=stopped, interrupted=interrupted)
@@ -213,9 +213,8 @@ def _report(
     posts_before: int,
     began: float,
     runtime: Runtime,
-    tracked_now: bool,
     twice: int,
-    out_format: OutFormat,
+    settings: Settings,
     complain: Callable[[str], object],
 ) -> Summary:
     """Write the result files and sum up."""
@@ -230,6 +229,17 @@ def _report(
     ids = ledger.requests.ids(run) if run else {}
     outcomes = with_outcomes(classified, run=run_id, reasons=reasons, ids=ids)
     tracked = tracked and replace(tracked, requested_since=failed_elsewhere(outcomes))
+    files = write_result_files(
+        folder,
+        classified.table,
+        classified.rejected,
+        outcomes,
+        out_format=settings.out_format,
+        waits=run is not None and ledger.waves.limit(run) is not None,
+        complain=complain,
+    )
+    if run:
+        files |= report_beside(ledger, run, settings, folder, complain, runtime)
     return Summary(
         run=run_id,
         tenant=tenant,
@@ -239,23 +249,15 @@ def _report(
         tally=tally,
         lower_bound=run.lower_bound if run else 0,
         posts_now=tally.posts - posts_before,
-        files=write_result_files(
-            folder,
-            classified.table,
-            classified.rejected,
-            outcomes,
-            out_format=out_format,
-            waits=run is not None and ledger.waves.limit(run) is not None,
-            complain=complain,
-        ),
+        files=files,
         elapsed=runtime.clock.monotonic() - began,
         names=job.name_counts,
         precheck=check.checked(set_aside),
         settings=check.tenant_settings,
         approvals=check.approvals,
         warned=check.preflight.warned,
-        tracked=tracked if tracked and (tracked_now or tracked.reported) else None,
-        was_tracked=tracked_now,
+        tracked=tracked if tracked and (settings.wait or tracked.reported) else None,
+        was_tracked=settings.wait,
         waiting=waiting,
         changes=latest_states(classified, run_id) if run else None,
         left_out=classified.table.left_out,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch.answers.events import Notice, StatusesRead, tell_each
 from batch.commands.interrupt import on_interrupt
+from batch.commands.report import report_beside
 from batch.commands.runs import status
 from batch.commands.session import SANDBOX_FORGETS, SessionFactory, find_access, notices_on, tenant_name
 from batch.errors import StoppedError, UsageError
@@ -43,7 +44,8 @@ class TrackResult:
         run: The run.
         tally: How far it has come.
         tracked: The tenant's last states of its accepted changes.
-        files: Paths of tracked.csv, and of failed.csv if it has rows; None without `--out`.
+        files: Paths of tracked.csv, and of failed.csv if it has rows; None without `--out`. With `--report`, that of
+            the report too.
         head: The run's newest event, as `ledger verify --head` takes it.
         elapsed: Seconds that this process took.
         stopped: Why tracking stopped early, if it did.
@@ -187,6 +189,7 @@ def _result(
         origin = Origin(run=run.id, inputs=run.inputs, names=ledger.decisions.known_names(run.id), rows=rows)
         changes = ledger.tracks.of_run(run)
         files = write_tracked(settings.out, origin, changes, looked=bool(summary.looked_at), complain=screen.complain)
+    files |= report_beside(ledger, run, settings, settings.out, screen.complain, runtime)
     return TrackResult(
         run=run,
         tally=replace(ledger.runs.tally(run), changes=ledger.runs.each_once(run)),

@@ -54,7 +54,9 @@ svg .grid { stroke: var(--line); } svg path { fill: none; stroke-width: 2; }
 svg .sent { stroke: var(--sent); } svg .accepted { stroke: var(--quiet); } svg .good { stroke: var(--good); }
 svg .poor { stroke: var(--bad); } svg rect { fill: var(--sent); } svg rect.good { fill: var(--good); stroke: none; }
 svg rect.poor { fill: var(--bad); stroke: none; } svg rect.open { fill: var(--quiet); }
-@media (max-width: 40rem) { body { margin: 1rem auto; } dl { display: block; } dd { margin: 0 0 .4rem; } }
+@media (max-width: 40rem) { body { margin: 1rem auto; padding: 0 1rem; } dl { display: block; }
+  dd { margin: 0 0 .4rem; } svg { font-size: 18px; } th, td { padding: .3rem .4rem; }
+  thead th { white-space: normal; } }
 @page { margin: 15mm; }
 @media print {
   :root { color-scheme: light; --ink: #000; --paper: #fff; --quiet: #444; --line: #bbb; --bad: #9b1c1c; --good: #1b6e3c;

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 12, 20, 34
+_ROW: Final = 22
+"""The height of a line of text, which is larger on a phone."""
 _DASHES: Final = {"sent": "", "accepted": "6 3", "good": "2 3", "poor": "8 3 2 3"}
 """Lines differ without their colours too."""
 
@@ -56,10 +58,10 @@ def timeline(series: Sequence[Series]) -> str:
         path.append(f"H{_WIDTH - _RIGHT}")
         dash = f' stroke-dasharray="{_DASHES[one.look]}"' if _DASHES.get(one.look) else ""
         pieces.append(f'<path class="{one.look}"{dash} d="{"".join(path)}"/>\n')
-        row = _HEIGHT + 16 + 18 * place
+        row = _HEIGHT + 16 + _ROW * place
         pieces.append(f'<path class="{one.look}"{dash} d="M{_LEFT} {row - 4}h34"/>')
         pieces.append(f'<text x="{_LEFT + 42}" y="{row}">{escape(one.name)}: {one.total:,}</text>\n')
-    return _image("timeline", _HEIGHT + 8 + 18 * len(drawn), f"Changes over time. {said}.", pieces)
+    return _image("timeline", _HEIGHT + 8 + _ROW * len(drawn), f"Changes over time. {said}.", pieces)
 
 
 def pace_chart(pace: Pace) -> str:

@@ -163,6 +163,7 @@ class Settings(GuardSettings, WaveSettings):
         BeforeValidator(read_resubmit),
         Option("Resubmit changes that ended in these states: rejected,cancelled,failed.", "STATES"),
     ] = frozenset()
+    report: Annotated[bool, Option("Write the run's report too, see `access-batch report`.")] = False
     wait: Annotated[bool, Option("Track accepted changes until each is provisioned, rejected or failed.")] = False
     track_for: Annotated[
         float | None,

@@ -361,7 +361,7 @@ ONLY_IN_THE_FILE = {"production", "require_plan", "approvals_required", "allowed
 
 def test_the_environment_can_set_every_option_but_consent(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
-        is_flag = name in {"ledger_insecure", "sandbox", "strict", "wait", "all_or_nothing"}
+        is_flag = name in {"ledger_insecure", "sandbox", "strict", "report", "wait", "all_or_nothing"}
         monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "true" if is_flag else "1/1")
         if name in NUMBERS:
             monkeypatch.setenv(f"ACCESS_BATCH_{name.upper()}", "9")

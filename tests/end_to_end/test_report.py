@@ -86,3 +86,21 @@ def test_the_report_of_a_run_that_was_refused_names_the_cause(tmp_path: Path, pr
     found = program("report", "--json").json
     assert found["standings"]["refused"] == 1
     assert "Why the tenant refused changes" in (tmp_path / "b.results" / f"report-{found['run']}.html").read_text()
+
+
+def test_submit_and_track_write_the_report_at_their_end(
+    tmp_path: Path, program: Program, tenant: RunningSandbox
+) -> None:
+    path = write_rows(tmp_path / "c.csv", ROWS)
+    submitted = program("submit", path, "--yes", "--json", "--report", env=environment(tenant)).json
+    page = tmp_path / "c.results" / f"report-{submitted['run']}.html"
+    assert submitted["files"]["report"] == str(page)
+    assert "not known" in page.read_text("utf-8"), "nobody has tracked it yet"
+    assert {line["_line"] for line in read_rows(page.with_suffix(".csv"))} == {str(n) for n in range(2, 8)}
+    tracked = program("track", "--track-for", "0", "--json", "--report", env=environment(tenant)).json
+    assert tracked["files"]["report"] == str(page)
+    assert all(line["access_request"] for line in read_rows(page.with_suffix(".csv")))
+    page.write_text("mine", "utf-8")
+    again = program("track", "--track-for", "0", "--report", env=environment(tenant))
+    assert "no report of access-batch" in again.err
+    assert page.read_text("utf-8") == "mine"

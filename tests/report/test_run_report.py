@@ -282,3 +282,22 @@ def test_texts_without_end_do_not_make_the_page_large() -> None:
     changes = [done(n, n, comment="<&>" * 700 + str(n)) for n in range(1, 1500)]
     text, _ = page_of(run_of(changes))
     assert len(text) < 5_000_000
+
+
+def test_every_colour_of_the_page_can_be_read_on_its_paper() -> None:
+    text, _ = page_of(run_of([done(1)]))
+    palettes = re.findall(r"(--ink: #[^}]*)}", text)
+    assert len(palettes) == 3, "light, dark and print"
+    for palette in palettes:
+        colours = dict(re.findall(r"--(\w+): #([0-9a-f]+)", palette))
+        for name in ("ink", "quiet", "bad", "good", "sent"):
+            light, dark = sorted((luminance(colours[name]), luminance(colours["paper"])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, colours)
+
+
+def luminance(colour: str) -> float:
+    """By WCAG 2.2."""
+    digits = colour if len(colour) == 6 else "".join(2 * one for one in colour)
+    shares = (int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4))
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
