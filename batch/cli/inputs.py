@@ -201,7 +201,11 @@ def _again(inputs: list[str], *, tolerate: int | None) -> str:
 
 def _reading(settings: Settings) -> list[str]:
     """The options given here that say how the input's rows are read."""
-    given = [name for name in ("map", "date_format", "time_zone", "comment") if name in settings.sources.flags]
+    given = [
+        name
+        for name in ("map", "date_format", "time_zone", "comment", "ticket_pattern")
+        if name in settings.sources.flags
+    ]
     values = [(name, value) for name in given for value in _each(getattr(settings, name))]
     return [word for name, value in values for word in (f"--{name.replace('_', '-')}", value)]
 

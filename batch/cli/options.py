@@ -36,7 +36,17 @@ class Call:
     save_map: Annotated[bool, Option("Save these maps in the config file, for the next time.")] = False
 
 
-READING: Final = ("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input")
+READING: Final = (
+    "sheet",
+    "where",
+    "map",
+    "save_map",
+    "date_format",
+    "time_zone",
+    "comment",
+    "ticket_pattern",
+    "max_input",
+)
 READING_ONLY: Final = tuple(name for name in READING if name != "save_map")
 LEDGER: Final = ("ledger", "ledger_insecure", "profile", "sandbox")
 CLIENT: Final = ("base_url", "client_id")
@@ -54,7 +64,8 @@ TRACKING: Final = ("track_for", "log_file")
 
 HEADINGS: Final = {
     "What": (
-        *("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "max_input", "identity_by"),
+        *("sheet", "where", "map", "save_map", "date_format", "time_zone", "comment", "ticket_pattern", "max_input"),
+        "identity_by",
         *(
             "resubmit",
             "check_tenant",

@@ -55,6 +55,7 @@ def load(
         date_format=settings.date_format,
         time_zone=settings.time_zone,
         comment=settings.comment,
+        ticket_pattern=settings.ticket_pattern,
         # The same name in another field is another person's.
         identity_by="" if settings.identity_by is IdentityBy.AUTO else settings.identity_by.value,
         sheet=settings.sheet,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from batch.pipeline import plan_fresh
+from batch.read.comment import has_ticket
 from batch.report.end_dates import describe_end_dates
 from batch.report.files import make_folder
 from batch.report.plan_count import plan_view, tracking_calls
@@ -92,6 +97,7 @@ def view_of(
             month=month.month if month else "",
             made=month.calls if month else 0,
             budget=settings.monthly_calls if month else None,
+            without_tickets=_without_tickets(classified, plan, settings, requests),
         ),
         about=PlanAbout(
             tenant=tenant,
@@ -106,6 +112,14 @@ def view_of(
         if check
         else [describe_unchecked(tenant, settings.check_tenant), *describe_end_dates(classified.changes)],
     )
+
+
+def _without_tickets(classified: Classified, plan: Plan, settings: Settings, requests: int) -> int | None:
+    """How many of the requests would do if comments had no tickets; None without tickets."""
+    if not has_ticket(settings.comment) or not plan.requests:
+        return None
+    alike = replace(classified, changes=classified.changes.with_columns(comment=pl.lit("")))
+    return requests - max(0, plan.bodies - plan_fresh(alike, settings.dialect, settings.effort).bodies)
 
 
 def _warnings(

@@ -26,6 +26,7 @@ KNOWN_COLUMNS = (
     "remove_date",
     "account",
     "source",
+    "ticket",
 )
 FEWEST_COLUMNS = 3
 """An input needs the identity, the item's type, and the item."""
@@ -35,7 +36,7 @@ RESERVED_COLUMNS = frozenset(
     {
         "_file", "_line", "_rule", "_message", "_raw", "_identity_id", "_item_id", "_class", "_reason", "_request",
         "_state", "_run", "_dates", "_row_problem", "_identity_problem", "_item_problem",
-        "_identity_conflict", "_item_conflict",
+        "_identity_conflict", "_item_conflict", "_ticket_problem",
         "_tenant_state", "_tenant_said", "_identity_name", "_item_name", "_input", "_owner",
     }
 )  # fmt: skip

@@ -77,7 +77,7 @@ def _shape(header: Header) -> Shape:
 
 def _may_be_left_out(name: str) -> bool:
     """Whether a row needs no cell in this column; the operation decides too much to be left out by mistake."""
-    if name.lower() in ALL_DATES or name.lower() in {"comment", "comments"}:
+    if name.lower() in ALL_DATES or name.lower() in {"comment", "comments", "ticket"}:
         return True
     return name not in KNOWN_COLUMNS and name not in RESERVED_COLUMNS and not is_theirs(name)
 

@@ -11,6 +11,7 @@ import polars as pl
 from batch.api.dialects import ItemType, Operation
 from batch.errors import InputFileError
 from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, SAYS_NOTHING, as_word
+from batch.read.comment import with_comments
 from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.header import check_columns
 from batch.read.identityiq import DATE_COLUMNS, is_identityiq, translate
@@ -122,7 +123,7 @@ def with_unsplit(file_rows: FileRows) -> FileRows:
 
 
 def interpret(file_rows: FileRows, chosen: pl.DataFrame, file: str, interpretation: Interpretation) -> FileRows:
-    """Fill `translated`: translate IdentityIQ's columns, note the form of the dates, add the default comment.
+    """Fill `translated`: translate IdentityIQ's columns, note the form of the dates, complete the comments.
 
     Args:
         file_rows: One file, as written.
@@ -142,10 +143,7 @@ def interpret(file_rows: FileRows, chosen: pl.DataFrame, file: str, interpretati
         notices = check_columns(chosen, names, file, is_own=file_rows.is_own)
     rows, of_items = _with_bars(rows, file)
     rows = _with_date_forms(rows, file_rows, file, interpretation, is_foreign=is_foreign)
-    if interpretation.comment:
-        own = pl.col("comment") if "comment" in rows.columns else pl.lit(None, pl.String)
-        is_blank = own.is_null() | (own.str.strip_chars() == "")
-        rows = rows.with_columns(pl.when(is_blank).then(pl.lit(interpretation.comment)).otherwise(own).alias("comment"))
+    rows = with_comments(rows, interpretation.comment, interpretation.ticket_pattern, is_own=file_rows.is_own)
     if file_rows.problems is not None:
         others = pl.col("_row_problem") if "_row_problem" in rows.columns else pl.lit(None, pl.String)
         rows = rows.with_columns(pl.coalesce(pl.lit(file_rows.problems), others).alias("_row_problem"))

@@ -22,6 +22,7 @@ from batch.read.columns import (
     canonical_name,
     has_effect,
 )
+from batch.read.comment import check_pattern, check_template
 from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.limits import LIMITS, Limits
 from batch.text import on_one_line
@@ -86,7 +87,8 @@ class Interpretation:
         maps_required: Whether every map must match a column. Maps from the environment or config file need not.
         date_format: The dates' form, see `date_form`; empty for the usual form of each kind of file.
         time_zone: The name of the zone of dates and times that name none. Empty: dates are in UTC, times are rejected.
-        comment: For every row without a comment of its own; empty for none.
+        comment: For every row without a comment of its own, or a template for all rows; empty for none.
+        ticket_pattern: That each row's ticket must match; empty for any, or none.
         identity_by: The kind of the identity names; empty if every kind is tried.
         sheet: The name of the sheet to read from each workbook; empty for the only one.
         where: What a row must have to be taken.
@@ -98,6 +100,7 @@ class Interpretation:
     date_format: str = ""
     time_zone: str = ""
     comment: str = ""
+    ticket_pattern: str = ""
     identity_by: str = ""
     sheet: str = ""
     where: tuple[Condition, ...] = ()
@@ -137,6 +140,7 @@ def make_interpretation(
     date_format: str = "",
     time_zone: str = "",
     comment: str = "",
+    ticket_pattern: str = "",
     identity_by: str = "",
     sheet: str = "",
     where: Sequence[str] = (),
@@ -150,14 +154,15 @@ def make_interpretation(
         date_format: As given by the user.
         time_zone: As given by the user.
         comment: As given by the user.
+        ticket_pattern: As given by the user.
         identity_by: Value of an IdentityBy, or empty.
         sheet: As given by the user.
         where: Each `column=value`, `column!=value` or `column~part`.
         limits: How large the files may be.
 
     Raises:
-        UsageError: A map, a condition or the date format is malformed, the time zone is unknown, or the comment is
-            blank.
+        UsageError: A map, a condition, the date format, the comment or the pattern of tickets is malformed, or the time
+            zone is unknown.
     """
     if time_zone:
         _check_zone(time_zone)
@@ -165,12 +170,15 @@ def make_interpretation(
         date_form(in_zone(date_format, time_zone))
     if comment and not comment.strip():
         raise UsageError("--comment is blank.", next_step=f"{_NOTHING_SENT} Give it a text, or leave it out.")
+    check_template(comment)
+    check_pattern(ticket_pattern)
     return Interpretation(
         maps=_column_maps(maps),
         maps_required=maps_required,
         date_format=date_format.strip(),
         time_zone=time_zone,
         comment=comment.strip(),
+        ticket_pattern=ticket_pattern,
         identity_by=identity_by,
         sheet=sheet,
         where=tuple(map(_condition, where)),

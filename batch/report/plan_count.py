@@ -96,6 +96,7 @@ def view_again(document: Mapping[str, Any], lines: pl.DataFrame) -> PlanView:
             month=calls.get("month", ""),
             made=calls.get("made_in_month", 0),
             budget=calls.get("monthly_calls"),
+            without_tickets=calls.get("without_tickets"),
         ),
         about=PlanAbout(inputs=tuple(document["inputs"]), by=by["column"] if by else "", **about),
         approvals=ApprovalsAhead(**{**said, "by_approver": awaited}) if said else None,

@@ -104,6 +104,7 @@ class Cost:
         month: The month in which the plan was made; empty if the client is not known.
         made: Calls of this client that the ledger has counted in that month, those of planning among them.
         budget: Calls that it may make in a month; None for any number.
+        without_tickets: How many requests would do if comments had no tickets; None without tickets.
     """
 
     requests: int
@@ -114,6 +115,7 @@ class Cost:
     month: str = ""
     made: int = 0
     budget: int | None = None
+    without_tickets: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -223,6 +225,7 @@ class PlanView:
             "calls": {
                 "sending": self.cost.requests,
                 "lower_bound": self.cost.lower_bound,
+                "without_tickets": self.cost.without_tickets,
                 "checking": self.cost.checking,
                 "tracking_look": self.cost.tracking,
                 "rate": f"{self.cost.rate.requests}/{self.cost.rate.seconds:g}",

@@ -113,6 +113,8 @@ def describe_cost(cost: Cost) -> Iterator[str]:
     rate = f"{cost.rate.requests} calls per {cost.rate.seconds:g} s"
     least = f", at least {duration(cost.seconds)} at {rate}" if cost.seconds else ""
     yield f"Sending takes {count(cost.requests, 'request')}{least}."
+    if cost.without_tickets is not None and cost.without_tickets < cost.requests:
+        yield f"Tickets in comments divide them: {count(cost.without_tickets, 'request')} would do without."
     checking = f"Planning took {count(cost.checking, 'call')}" if cost.checking else "Planning took no calls"
     tracking = f"; each look at their progress takes about {count(cost.tracking, 'call')}" if cost.tracking else ""
     yield f"{checking}{tracking}."

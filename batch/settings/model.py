@@ -189,7 +189,15 @@ class Settings(GuardSettings, WaveSettings):
     time_zone: Annotated[
         str, Option("Time zone of dates and times without one, such as Europe/Berlin.", "NAME", default="UTC for dates")
     ] = ""
-    comment: Annotated[str, Option("Comment for every row that has none.", "TEXT")] = ""
+    comment: Annotated[
+        str,
+        Option(
+            "Comment for every row that has none; or a template for all rows, such as '{comment} [{ticket}]'.", "TEXT"
+        ),
+    ] = ""
+    ticket_pattern: Annotated[
+        str, Option(r"Reject rows whose column ticket does not match this pattern, such as 'INC\d{7}'.", "PATTERN")
+    ] = ""
     max_input: Annotated[
         int | None,
         BeforeValidator(read_size),

@@ -13,6 +13,7 @@ import polars as pl
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, Operation
 from batch.api.end_dates import NO_END
 from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, as_word
+from batch.read.comment import TICKET_PROBLEM
 from batch.read.date_forms import EXCEL, FIRST_DAY, ISO, MONTHS, date_form
 from batch.text import phrase
 
@@ -57,9 +58,10 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
     Returns:
         One line per row, in order: `row` (position), `operation`, `identity_id`, `item_type`, `item_id` (still with
         `|`), `identity_problem` and `item_problem` (why a name has no id, or null), `identity_conflict` and
-        `item_conflict` (why a name and an id don't go together, or null), `comment`, `metadata` (a JSON object, or
-        null), `metadata_control` (whether it contains control characters), `metadata_reserved` (whether it uses a
-        reserved key), `row_problem` (why the row can't be read, see `read.Table`), `date_example` (the form
+        `item_conflict` (why a name and an id don't go together, or null), `ticket_problem` (what is wrong with the
+        ticket, or null), `comment`, `metadata` (a JSON object, or null), `metadata_control` (whether it contains
+        control characters), `metadata_reserved` (whether it uses a reserved key), `row_problem` (why the row can't be
+        read, see `read.Table`), `date_example` (the form
         that its dates must have), and for both dates `…_text` (as written), `…` (an instant in UTC, or null),
         `…_zoneless` (whether it has a time of day without a zone) and `…_clock` (if that is a time that the clocks of
         the given zone never or twice show: a phrase that says so; or null).
@@ -84,6 +86,7 @@ def prepare(rows: pl.DataFrame) -> pl.LazyFrame:
             column(ITEM_PROBLEM).alias("item_problem"),
             column(IDENTITY_CONFLICT).alias("identity_conflict"),
             column(ITEM_CONFLICT).alias("item_conflict"),
+            column(TICKET_PROBLEM).alias("ticket_problem"),
             column("comment").alias("comment"),
             _metadata_json(keys).alias("metadata"),
             _any(_has_control_anywhere(key) for key in keys).alias("metadata_control"),

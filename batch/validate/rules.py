@@ -22,8 +22,8 @@ _ONE_ID: Final = rf"^{ID_PATTERN}$"
 _IDS: Final = rf"^{ID_PATTERN}(?:\s*\|\s*{ID_PATTERN})*$"
 _TEXTS: Final = (
     "operation", "identity_id", "item_type", "item_id", "identity_problem", "item_problem",
-    "identity_conflict", "item_conflict", "comment", "metadata", "row_problem", "date_example", "start_date_text",
-    "remove_date_text", "start_date_clock", "remove_date_clock",
+    "identity_conflict", "item_conflict", "ticket_problem", "comment", "metadata", "row_problem", "date_example",
+    "start_date_text", "remove_date_text", "start_date_clock", "remove_date_clock",
 )  # fmt: skip
 _FLAGS: Final = ("metadata_control", "metadata_reserved", "start_date_zoneless", "remove_date_zoneless")
 
@@ -114,6 +114,7 @@ def rules(dialect: Dialect, now: datetime) -> dict[str, Rule]:
             ("item_id",),
         ),
         "item_agrees": Rule(pl.col("item_conflict").is_null(), "{}", ("item_conflict",)),
+        "ticket_given": Rule(pl.col("ticket_problem").is_null(), "{}", ("ticket_problem",)),
         "revoke_has_comment": Rule(
             is_grant | pl.col("comment").is_not_null(), "a revoke needs a comment: add one, or give --comment"
         ),

@@ -67,6 +67,7 @@ BROKEN: list[tuple[str, str, dict[str, str | None], str]] = [
     ("item_id_shape", "beta", {"item_id": f"{ITEM}| |{OTHER_ITEM}"}, "is not an id"),
     ("item_id_shape", "beta", {"item_id": f"{ITEM}|x"}, "is not an id"),
     ("item_id_shape", "beta", {"item_id": f"{ITEM} {OTHER_ITEM}"}, "is not an id"),
+    ("ticket_given", "beta", {"_ticket_problem": "the ticket is missing"}, "the ticket is missing"),
     ("revoke_has_comment", "beta", {"operation": "REVOKE"}, "a revoke needs a comment"),
     ("revoke_has_comment", "v1", {"operation": "revoke", "comment": " "}, "a revoke needs a comment"),
     ("revoke_comment_says_why", "beta", {"operation": "REVOKE", "comment": "N/A"}, "and 'N/A' says nothing: say why"),
