@@ -354,7 +354,7 @@ def test_settings_are_frozen(config_file: Path) -> None:
 
 NUMBERS = {
     *("concurrency", "timeout", "settle_after", "give_up_after", "max_age", "track_for", "max_input", "plan_age"),
-    *("max_changes", "max_revokes", "max_per_person", "max_revoke_share", "confirm_above"),
+    *("max_changes", "max_revokes", "max_per_person", "max_revoke_share", "confirm_above", "monthly_calls"),
 }
 ONLY_IN_THE_FILE = {"production", "require_plan", "approvals_required", "allowed_signers"}
 
