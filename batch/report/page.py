@@ -47,7 +47,7 @@ tbody th { font-weight: normal; }
 .w { white-space: nowrap; }
 .revoke, .bad { color: var(--bad); font-weight: 600; }
 .note { color: var(--quiet); }
-.many th, .many td { min-width: 5.5rem; font-size: .87em; }
+.many th, .many td { min-width: 7rem; font-size: .87em; } .many td:last-child { min-width: 16rem; }
 svg { display: block; width: 100%; max-width: 45rem; height: auto; font: 12px system-ui, Arial, sans-serif; }
 svg text { fill: var(--ink); } svg .axis { stroke: var(--quiet); } svg .limit { stroke: var(--bad); }
 svg .grid { stroke: var(--line); } svg path { fill: none; stroke-width: 2; }
@@ -56,13 +56,15 @@ svg .poor { stroke: var(--bad); } svg rect { fill: var(--sent); } svg rect.good 
 svg rect.poor { fill: var(--bad); stroke: none; } svg rect.open { fill: var(--quiet); }
 @media (max-width: 40rem) { body { margin: 1rem auto; padding: 0 1rem; } dl { display: block; }
   dd { margin: 0 0 .4rem; } svg { font-size: 18px; } th, td { padding: .3rem .4rem; }
-  thead th { white-space: normal; } }
+  :is(th, td):not(.n) { min-width: 4.5rem; }
+  tr > :first-child { min-width: 6rem; } thead th { white-space: normal; } }
 @page { margin: 15mm; }
 @media print {
   :root { color-scheme: light; --ink: #000; --paper: #fff; --quiet: #444; --line: #bbb; --bad: #9b1c1c; --good: #1b6e3c;
     --sent: #1f5fa8; }
   body { max-width: none; margin: 0; padding: 0; font-size: 10pt; }
-  .scroll { overflow: visible; } .many th, .many td { min-width: 0; font-size: 7pt; padding: .15rem .25rem; }
+  .scroll { overflow: visible; }
+  .many th, .many td, .many td:last-child { min-width: 0; font-size: 7pt; padding: .15rem .25rem; }
   .many thead th { white-space: normal; }
   h2 { break-after: avoid; } tr, svg { break-inside: avoid; } thead { display: table-header-group; }
 }

@@ -166,7 +166,12 @@ def _open(view: RunView, csv_name: str) -> Iterator[str]:
     yield from table("What is still open", ["How it stands", "Changes", "What to do"], rows, words, csv_name)
     if view.approvers:
         waiting = [
-            [Cell(one.name), number(one.changes), Cell(when(one.first) or UNKNOWN), Cell(_waited(one.first, view))]
+            [
+                Cell(one.name),
+                number(one.changes),
+                Cell(when(one.first) or UNKNOWN, "w"),
+                Cell(_waited(one.first, view), "w"),
+            ]
             for one in view.approvers
         ]
         yield from table(
@@ -228,8 +233,8 @@ def _time(one: Series) -> list[Cell]:
     return [
         Cell(_first_up(one.name)),
         number(one.total),
-        Cell(_at(first)),
-        Cell(_at(last)),
+        Cell(_at(first), "w"),
+        Cell(_at(last), "w"),
         number(one.untimed),
     ]
 
