@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.ledger.postgresql import Server
 
-_VERSIONS: Final = tuple(f"{number:04}" for number in range(1, 14))
+_VERSIONS: Final = tuple(f"{number:04}" for number in range(1, int(t.LEDGER_VERSION) + 1))
 """Every version that a ledger can have, oldest first."""
 
 _FIRST_SEALED: Final = "0008"
