@@ -190,13 +190,10 @@ class Settings(GuardSettings, WaveSettings):
         str, Option("Time zone of dates and times without one, such as Europe/Berlin.", "NAME", default="UTC for dates")
     ] = ""
     comment: Annotated[
-        str,
-        Option(
-            "Comment for every row that has none; or a template for all rows, such as '{comment} [{ticket}]'.", "TEXT"
-        ),
+        str, Option("Comment for rows that have none, or a template for all: see `help input`.", "TEXT")
     ] = ""
     ticket_pattern: Annotated[
-        str, Option(r"Reject rows whose column ticket does not match this pattern, such as 'INC\d{7}'.", "PATTERN")
+        str, Option("Reject rows whose ticket does not match this regular expression, such as 'INC[0-9]+'.", "PATTERN")
     ] = ""
     max_input: Annotated[
         int | None,
