@@ -52,7 +52,7 @@ def check_pattern(pattern: str) -> None:
         pl.Series([""]).str.contains(_whole(pattern))
     except pl.exceptions.PolarsError:
         raise UsageError(
-            f"--ticket-pattern: {on_one_line(pattern, most=_MOST_SHOWN)!r} is no pattern.",
+            f"--ticket-pattern: {on_one_line(pattern, most=_MOST_SHOWN)!r} can't be read as a pattern.",
             next_step=rf"{_NOTHING_SENT} Write a regular expression, such as 'INC\d{{7}}'.",
         ) from None
 

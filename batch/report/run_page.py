@@ -48,7 +48,7 @@ STANDING_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 _DETAILS: Final = (
     *("How it stands", "Operation", "Person", "Item", "Comment", "Line", "Request", "Sent", "Accepted"),
-    *("Access request", "Approver", "Since", "What was said"),
+    *("Access request", "Approver", "Since", "Reason given"),
 )
 
 
@@ -102,8 +102,8 @@ def _requesters(about: RunAbout) -> str:
 def _notes(view: RunView, csv_name: str) -> Iterator[str]:
     yield (
         "A change grants one access item to one person, or revokes it. This page says what the ledger knows; times of "
-        "approval and provisioning are the tenant's, as it was last asked. What the ledger does not know is said to be "
-        "unknown."
+        "approval and provisioning are the tenant's, as it was last asked. Anything that the ledger does not know is "
+        "said to be unknown."
     )
     if view.about.imported:
         yield "These requests were imported from the tenant's list: when they were sent is not known."
@@ -163,7 +163,7 @@ def _open(view: RunView, csv_name: str) -> Iterator[str]:
         for one in OPEN
         if view.of(one)
     ]
-    yield from table("What is still open", ["How it stands", "Changes", "What to do"], rows, words, csv_name)
+    yield from table("Still open", ["How it stands", "Changes", "To do"], rows, words, csv_name)
     if view.approvers:
         waiting = [
             [
@@ -217,7 +217,7 @@ def _times(view: RunView, csv_name: str) -> Iterator[str]:
     rows = [_time(one) for one in view.timeline if one.total]
     yield from table(
         "Timeline",
-        ["What happened", "Changes", "First", "Last", "At an unknown time"],
+        ["Event", "Changes", "First", "Last", "At an unknown time"],
         rows,
         "Sent and accepted: by the clock of the machine that sent. The end: by the tenant's. When a change was "
         "approved is not known apart from its end."
@@ -304,7 +304,7 @@ def _changes(view: RunView, csv_name: str) -> Iterator[str]:
         "Changes",
         _DETAILS,
         _details(view),
-        f"{all_of_them}. What was refused, failed or rejected comes first, then what is open.",
+        f"{all_of_them}. Refused, failed and rejected changes come first, then open ones.",
         csv_name,
     )
 

@@ -53,7 +53,7 @@ def require_ours(page: Path) -> None:
     for path, mark in marks.items():
         if (path.exists() or path.is_symlink()) and mark.encode() not in first_bytes(path, _BEGINNING):
             raise SettingsError(
-                f"{path} exists, and is no report of access-batch.",
+                f"{path} exists, and access-batch has not written it as a report.",
                 next_step="Nothing was written. Choose another file with --out.",
             )
 

@@ -70,7 +70,7 @@ def test_a_report_replaces_no_other_file_and_needs_a_run(tmp_path: Path, program
     mine.write_text("<p>mine</p>", "utf-8")
     ended = program("report", run, "--out", mine)
     assert ended.code == 2
-    assert "no report of access-batch" in ended.err
+    assert "has not written it as a report" in ended.err
     assert mine.read_text("utf-8") == "<p>mine</p>"
     assert not (tmp_path / "mine.csv").exists()
     (tmp_path / "file").write_text("", "utf-8")
@@ -102,5 +102,5 @@ def test_submit_and_track_write_the_report_at_their_end(
     assert all(line["access_request"] for line in read_rows(page.with_suffix(".csv")))
     page.write_text("mine", "utf-8")
     again = program("track", "--track-for", "0", "--report", env=environment(tenant))
-    assert "no report of access-batch" in again.err
+    assert "has not written it as a report" in again.err
     assert page.read_text("utf-8") == "mine"

@@ -267,12 +267,12 @@ def test_a_report_replaces_only_a_report(tmp_path: Path) -> None:
     write_report(page, run_of([done(1)]), pytest.fail)
     require_ours(page)
     page.with_suffix(".csv").write_text("identity,item\n")
-    with pytest.raises(SettingsError, match="no report of access-batch"):
+    with pytest.raises(SettingsError, match="has not written it as a report"):
         require_ours(page)
     page.with_suffix(".csv").unlink()
     for content in ("<html>mine</html>", ""):
         page.write_text(content)
-        with pytest.raises(SettingsError, match="no report of access-batch"):
+        with pytest.raises(SettingsError, match="has not written it as a report"):
             require_ours(page)
     with pytest.raises(SettingsError, match="is a name for the file with every change"):
         require_ours(tmp_path / "in.csv")
