@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.pipeline import plan_fresh
-from batch.read.comment import has_ticket
+from batch.read.comment import TICKET, has_ticket
 from batch.report.end_dates import describe_end_dates
 from batch.report.files import make_folder
 from batch.report.plan_count import plan_view, tracking_calls
@@ -118,7 +118,14 @@ def _without_tickets(classified: Classified, plan: Plan, settings: Settings, req
     """How many of the requests would do if comments had no tickets; None without tickets."""
     if not has_ticket(settings.comment) or not plan.requests:
         return None
-    alike = replace(classified, changes=classified.changes.with_columns(comment=pl.lit("")))
+    rows, changes = classified.table.rows, classified.changes
+    tickets = rows.get_column(TICKET)[changes.get_column("row")] if TICKET in rows.columns else [None] * changes.height
+    pairs = zip(changes.get_column("comment"), tickets, strict=True)
+    # A revoke needs a comment, even if its ticket is all of it.
+    comments = [
+        text.replace(ticket.strip(), "-") if text and ticket and ticket.strip() else text for text, ticket in pairs
+    ]
+    alike = replace(classified, changes=changes.with_columns(pl.Series("comment", comments, pl.String)))
     return requests - max(0, plan.bodies - plan_fresh(alike, settings.dialect, settings.effort).bodies)
 
 

@@ -40,6 +40,11 @@ def check_template(template: str) -> None:
             f"--comment: there is no placeholder {{{on_one_line(unknown[0], most=_MOST_SHOWN)}}}.",
             next_step=f"{_NOTHING_SENT} The placeholders are {{comment}}, the row's own, and {{ticket}}.",
         )
+    if re.search("[{}]", _PLACEHOLDER.sub("", template)):
+        raise UsageError(
+            "--comment: a brace has no partner.",
+            next_step=f"{_NOTHING_SENT} Write {{comment}} or {{ticket}}; a comment has no other braces.",
+        )
 
 
 def check_pattern(pattern: str) -> None:
@@ -49,7 +54,9 @@ def check_pattern(pattern: str) -> None:
         UsageError: It can't.
     """
     try:
-        pl.Series([""]).str.contains(_whole(pattern))
+        # Alone too: a bracket may not close the one that is put around it.
+        for one in (pattern, _whole(pattern)):
+            pl.Series([""]).str.contains(one)
     except pl.exceptions.PolarsError:
         raise UsageError(
             f"--ticket-pattern: {on_one_line(pattern, most=_MOST_SHOWN)!r} can't be read as a pattern.",
@@ -72,12 +79,14 @@ def with_comments(rows: pl.DataFrame, template: str, pattern: str, *, is_own: bo
         is_own: Whether access-batch wrote the file. Without tickets, its comments are whole already.
     """
     placeholders = _PLACEHOLDER.findall(template)
-    if is_own and TICKET not in rows.columns and (placeholders or not template):
-        return rows
-    own, ticket = _cell(rows, "comment"), _cell(rows, TICKET)
+    if is_own and TICKET not in rows.columns:
+        if placeholders:
+            return rows
+        pattern = ""
+    own, ticket = _cell(rows, "comment"), _said(_cell(rows, TICKET))
     columns = []
     if placeholders:
-        own = pl.when(own.str.contains(SAYS_NOTHING)).then(pl.lit("")).otherwise(own)
+        own = _said(own)
         values = {"comment": own, TICKET: ticket}
         # Every second part is the name of a placeholder.
         parts = [values[part] if n % 2 else pl.lit(part) for n, part in enumerate(_PLACEHOLDER.split(template)) if part]
@@ -102,6 +111,11 @@ def _problem(ticket: pl.Expr, pattern: str) -> pl.Expr:
         .when(is_wrong)
         .then(wrong)
     )
+
+
+def _said(cell: pl.Expr) -> pl.Expr:
+    """Empty instead of a word for nothing, such as N/A."""
+    return pl.when(cell.str.contains(SAYS_NOTHING)).then(pl.lit("")).otherwise(cell)
 
 
 def _whole(pattern: str) -> str:

@@ -46,3 +46,19 @@ def test_the_tenants_own_records_name_the_ticket_and_the_plan_says_what_that_cos
     corrected = write_rows(tmp_path / "rejected.csv", [{**rejected, "ticket": "INC0000003"}])
     assert program("submit", corrected, "--yes", env=env).code == 0
     assert comments(tenant) == [*sent, "joins [INC0000003]"]
+
+
+def test_a_plan_counts_only_the_requests_that_tickets_cost_and_plans_revokes_too(
+    program: Program, tmp_path: Path, tenant: RunningSandbox
+) -> None:
+    own = [grant(person, 1, comment=f"own {person}", ticket=f"T{person}") for person in range(1, 5)]
+    alike = [grant(person, 2, comment="alike", ticket=f"T{person}") for person in range(5, 9)]
+    leaves = {**grant(9, 3, comment="leaves", ticket="T9"), "operation": "REVOKE"}
+    path, saved = write_rows(tmp_path / "all.csv", [*own, *alike, leaves]), tmp_path / "all.plan"
+    env = {**environment(tenant), "ACCESS_BATCH_CHECK_TENANT": "never"}
+    planned = program("plan", path, "--save", saved, "--comment", "{comment} [{ticket}]", env=env)
+    assert planned.code == 0, planned.err
+    assert "Tickets in comments divide them: 6 requests would do without." in planned.out
+    assert program("submit", saved, "--yes", env=env).code == 0
+    assert comments(tenant)[:4] == [f"alike [T{person}]" for person in range(5, 9)]
+    assert "leaves [T9]" in comments(tenant)

@@ -67,7 +67,8 @@ def test_a_row_whose_ticket_does_not_match_is_rejected(ticket: str) -> None:
 @pytest.mark.parametrize(("comment", "pattern"), [(BOTH, ""), ("", PATTERN), (BOTH, PATTERN)])
 def test_a_row_without_a_ticket_is_rejected_if_one_is_wanted(comment: str, pattern: str) -> None:
     missing = "the ticket is missing: give one in the column `ticket`"
-    assert reasons(read(row(1, "why", " "), comment=comment, pattern=pattern)) == [(0, "ticket_given", missing)]
+    for nothing in (" ", "N/A"):
+        assert reasons(read(row(1, "why", nothing), comment=comment, pattern=pattern)) == [(0, "ticket_given", missing)]
     without = f"GRANT,{hex_id(1)},ROLE,{hex_id(0xA)},why"
     header = HEADER.removesuffix(",ticket")
     assert reasons(read(without, comment=comment, pattern=pattern, header=header)) == [(0, "ticket_given", missing)]
@@ -92,6 +93,8 @@ def test_comments_in_our_own_files_are_whole_unless_they_have_tickets() -> None:
     own = f"GRANT,{hex_id(1)},ROLE,{hex_id(0xA)},why [INC0000001],abc"
     table = read(own, comment=BOTH, pattern=PATTERN, header=header)
     assert (comments(table), reasons(table)) == (["why [INC0000001]"], [])
+    plain = read(own, comment="by default", pattern=PATTERN, header=header)
+    assert (comments(plain), reasons(plain)) == (["why [INC0000001]"], [])
     with_tickets = read(f"{row(1, 'why', 'INC0000001')},abc", comment=BOTH, header=f"{HEADER},_run")
     assert comments(with_tickets) == ["why [INC0000001]"]
 
@@ -102,6 +105,9 @@ def test_comments_in_our_own_files_are_whole_unless_they_have_tickets() -> None:
         ({"comment": "{comment} run {run}"}, "each item's clientMetadata names its request"),
         ({"comment": "{Ticket}"}, "The placeholders are {comment}, the row's own, and {ticket}"),
         ({"comment": "{}"}, "The placeholders are"),
+        ({"comment": "{comment} [{ticket]"}, "a comment has no other braces"),
+        ({"comment": "{{comment}}"}, "a comment has no other braces"),
+        ({"ticket_pattern": r"CHG\d+)|(?:."}, "Write a regular expression"),
         ({"ticket_pattern": "INC("}, "Write a regular expression"),
     ],
 )
