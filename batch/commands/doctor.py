@@ -22,7 +22,6 @@ from batch.errors import (
     StoppedError,
     TenantLostError,
 )
-from batch.ledger.calls import RateKey
 from batch.model import CheckTenant
 from batch.report import doctor_checks
 from batch.report.tenant_settings import check_settings
@@ -93,14 +92,7 @@ async def _ask(
     seen = _Seen()
     counter: Counter = _Uncounted()
     if ledger is not None:
-        rate_key = RateKey(tenant=access.tenant, client=connection.credentials.client_id, dialect=settings.api)
-        counter = ledger.calls(
-            rate_key,
-            rate=settings.pace,
-            process=runtime.process,
-            clock=runtime.clock,
-            monthly=settings.monthly_calls,
-        )
+        counter = runtime.calls_of(ledger, access.tenant, connection.credentials.client_id, settings)
     pace = Pace(settings.pace, counter, tell=seen.tell, clock=runtime.clock)
     async with (
         Tenant(

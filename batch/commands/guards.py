@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from batch.credentials.find import find_tenant, profiles_of
 from batch.errors import GuardError, SettingsError
-from batch.model import CheckTenant
 from batch.names.known import NO_KNOWN_NAMES
 from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, greatest_share, items_revoked
 from batch.settings import GuardSettings
@@ -55,7 +54,7 @@ def require_within_limits(
         ledger: Counts the calls.
         names: Names of people and items, if a plan is new.
         run: Id of the run that has planned them before; empty for a new plan.
-        asks: Whether a question follows, which shows the share.
+        asks: Whether a question follows that shows the share, for which the tenant may be asked.
 
     Returns:
         How large a share of an item's holders loses it; None if they were not counted.
@@ -73,7 +72,7 @@ def require_within_limits(
     names = ledger.decisions.known_names(run) if run else names
     broken = [*broken_guards(changes, limits, names.person_in_words)]
     revoked = items_revoked(changes)
-    most = MOST_COUNTED if limits.max_revoke_share is not None else MOST_SHOWN if asks and _may_ask(settings) else 0
+    most = MOST_COUNTED if limits.max_revoke_share is not None else MOST_SHOWN if asks else 0
     share: RevokeShare | None = None
     if most and revoked and not broken:
         holders = check.holders(ledger, [item for _, item, _ in revoked[:most]])
@@ -146,10 +145,6 @@ def consent_to(tally: Tally, consent: Consent, settings: Settings, tenant: str) 
     names = tenant_names(tenant) if "://" in tenant else (tenant,)
     why = f"{count(changes, 'change')} {'is' if changes == 1 else 'are'} more than the {most:,} of --confirm-above"
     return replace(consent, given=False, names=consent.names or names, why=why)
-
-
-def _may_ask(settings: Settings) -> bool:
-    return settings.check_tenant is not CheckTenant.NEVER
 
 
 def _options(broken: Sequence[str]) -> str:

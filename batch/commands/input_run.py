@@ -18,7 +18,7 @@ from batch.ledger.decisions import Decisions
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
-from batch.model import EMPTY_TALLY
+from batch.model import EMPTY_TALLY, CheckTenant
 from batch.names.known import KnownNames, extension_meanings
 from batch.pipeline import (
     as_if_planned,
@@ -380,7 +380,9 @@ class InputRun:
             )
 
     def _asks(self, tally: Tally) -> bool:
-        return not consent_to(tally, self._consent, self._settings, self._tenant).given
+        """Whether a question follows for which the tenant may be asked."""
+        consent = consent_to(tally, self._consent, self._settings, self._tenant)
+        return not consent.given and self._settings.check_tenant is not CheckTenant.NEVER
 
     def _ask(self, tally: Tally, share: RevokeShare | None = None, check: CommandPrecheck | None = None) -> None:
         consent = consent_to(tally, self._consent, self._settings, self._tenant)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from batch.errors import LedgerLostError, UsageError
 from batch.ledger.address import ledger_file, ledger_url
+from batch.ledger.calls import RateKey
 from batch.ledger.engine import ledger_exists
 from batch.ledger.store import Ledger
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from batch.commands.heads import Heads
+    from batch.ledger.calls import Calls
     from batch.ledger.machine_key import MachineKey
     from batch.ledger.process import Process
     from batch.model import Clock, Run
@@ -77,6 +79,16 @@ class Runtime:
     def now(self) -> datetime:
         """The wall clock, in UTC."""
         return self.clock.now()
+
+    def calls_of(self, ledger: Ledger, tenant: str, client: str, settings: Settings) -> Calls:
+        """The counter of a client's calls, which gives the permits for more."""
+        return ledger.calls(
+            RateKey(tenant=tenant, client=client, dialect=settings.api),
+            rate=settings.pace,
+            process=self.process,
+            clock=self.clock,
+            monthly=settings.monthly_calls,
+        )
 
     def open_ledger(self, settings: Settings, say: Say, *, only_read: bool = False, backed_up: bool = False) -> Ledger:
         """Open the ledger that the settings name; create or upgrade it if necessary.

@@ -24,7 +24,6 @@ from batch.credentials.find import (
 )
 from batch.credentials.vendor import SDK_SOURCE
 from batch.errors import RunHeldError, SettingsError, UnfitTokenError
-from batch.ledger.calls import RateKey
 from batch.read import shown
 from batch.report.run_files import results_of
 from batch.settings import Credentials
@@ -259,15 +258,8 @@ class SessionFactory:
             identifies: Whether nothing rests yet on the ledger's knowledge of this tenant.
         """
         settings, runtime, connection = self._settings, self._runtime, self.connection
-        rate_key = RateKey(tenant=self.access.tenant, client=connection.credentials.client_id, dialect=settings.api)
         tell = self._once(tell)
-        calls = ledger.calls(
-            rate_key,
-            rate=settings.pace,
-            process=runtime.process,
-            clock=runtime.clock,
-            monthly=settings.monthly_calls,
-        )
+        calls = runtime.calls_of(ledger, self.access.tenant, connection.credentials.client_id, settings)
         pace = Pace(settings.pace, calls, tell=tell, clock=runtime.clock)
         async with (
             Tenant(

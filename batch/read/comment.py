@@ -15,7 +15,7 @@ TICKET: Final = "ticket"
 """The column with the number of a change or an incident in another system."""
 
 TICKET_PROBLEM: Final = "_ticket_problem"
-"""The column with what is wrong with a row's ticket."""
+"""The column that says why a row's ticket is not accepted."""
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _OURS: Final = ("comment", TICKET)
@@ -54,7 +54,7 @@ def check_pattern(pattern: str) -> None:
         UsageError: It can't.
     """
     try:
-        # Alone too: a bracket may not close the one that is put around it.
+        # By itself too: otherwise its brackets could close the group around it.
         for one in (pattern, _whole(pattern)):
             pl.Series([""]).str.contains(one)
     except pl.exceptions.PolarsError:

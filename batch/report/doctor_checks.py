@@ -125,7 +125,7 @@ def check_month(month: str, calls: int, most: int | None) -> DoctorCheck:
     to_do = (
         "No more calls are made in this month, unless the contract allows them: --monthly-calls N raises the budget."
     )
-    return DoctorCheck(name="month", result=CheckResult.WARN, message=said, to_do=to_do, facts=facts)
+    return DoctorCheck(name="month", result=CheckResult.FAIL, message=said, to_do=to_do, facts=facts)
 
 
 def _check_runs(health: Health) -> DoctorCheck:

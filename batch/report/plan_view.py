@@ -129,7 +129,7 @@ class Cost:
 
     @property
     def to_come(self) -> int:
-        """About how many calls are to come: asking again, sending, one look for what is in doubt, a day of tracking."""
+        """About how many calls follow: asking again, sending, one look at requests in doubt, and a day of tracking."""
         return self.checking + self.requests + self.tracking + self.tracking_day
 
     @property

@@ -196,7 +196,7 @@ def _groups(lines: pl.DataFrame, column: str) -> list[Group]:
 
 
 def _approvers(lines: pl.DataFrame) -> list[Group]:
-    """Whom changes wait for; the longest wait first, those of which nobody knows how long last."""
+    """The people whom changes wait for: the longest wait first, and unknown waits last."""
     waiting = lines.filter(pl.col("standing") == Standing.AWAITING.value)
     known = pl.col("since").filter(pl.col("since") != "")
     found = waiting.group_by("who", maintain_order=True).agg(

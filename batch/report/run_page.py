@@ -85,7 +85,7 @@ def _about(view: RunView) -> Iterator[tuple[str, str]]:
     yield "Recorded with the keys", ", ".join(about.machines)
     yield "Planned", when(about.started_at)
     yield "API version", about.api
-    yield "Last look at the tenant", when(about.looked_at) or "never, as far as the ledger knows"
+    yield "Last look at the tenant", when(about.looked_at) or "none recorded"
     yield "Ledger", f"head {about.head}" if about.head else ""
     yield "Report made", when(about.made_at)
 

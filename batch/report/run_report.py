@@ -81,7 +81,7 @@ def write_report(page: Path, view: RunView, complain: Complain) -> dict[str, str
 
 
 def describe_report(view: RunView, files: dict[str, str | None]) -> Iterator[str]:
-    """Where the report is, and what it says in one line."""
+    """The totals of a report in one line, and the paths of its files."""
     ended = f"{view.of(*POOR):,} refused, failed, rejected or cancelled"
     yield f"Run {view.about.run}: {count(view.total, 'change')}, {view.of(*OPEN):,} open, {ended}."
     yield from (f"  {name}: {path}" for name, path in files.items() if path)

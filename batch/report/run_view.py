@@ -58,7 +58,7 @@ LINES: Final = dict.fromkeys(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunAbout:
-    """What a run is, for the heading of its report; empty texts for what is not known.
+    """The heading of a run's report. A text is empty if it is not known.
 
     Attributes:
         run: Its id.

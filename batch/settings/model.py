@@ -118,7 +118,7 @@ class Settings(GuardSettings, WaveSettings):
     monthly_calls: Annotated[
         int | None,
         Field(ge=1, le=MOST_MONTHLY),
-        Option("Most calls of this client in a month, as far as this ledger knows.", "N", default="no limit"),
+        Option("Most calls that this client may make in a month, as this ledger counts them.", "N", default="no limit"),
     ] = None
     effort: Annotated[Effort, Option("Effort to find fewer requests: fast, normal or thorough.", "LEVEL")] = (
         Effort.NORMAL

@@ -48,6 +48,9 @@ def test_a_run_stops_before_its_budget_is_exceeded_and_goes_on_with_a_greater_on
         assert 0 < len(sent) < len(ROWS)
         again = program("submit", path, "--yes", "--check-tenant", "never", "--monthly-calls", "20", env=env)
         assert (again.code, made(sandbox)) == (4, 20)
+        checked = program("doctor", "--json", "--monthly-calls", "20", env=env)
+        verdicts = {check["check"]: check["verdict"] for check in checked.json["checks"]}
+        assert (checked.code != 0, verdicts["month"], made(sandbox)) == (True, "fail", 20)
         write_config("monthly_calls = 1000")
         last = program("submit", path, "--yes", "--check-tenant", "never", env=env)
         assert last.code == 0, last.err
