@@ -123,6 +123,7 @@ class Request:
         parent: Number of the refused request that it is a part of, if it is one.
         within: Number of the request in whose body it travels; None if it has a body of its own.
         tag: The random part of its id; empty if it was planned before there were any.
+        metadata: The run's request-level clientMetadata.
     """
 
     number: int
@@ -134,6 +135,7 @@ class Request:
     parent: int | None = None
     within: int | None = None
     tag: str = ""
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def id(self) -> str:
@@ -350,6 +352,7 @@ class Run:
         dialect: Name of the API version that the requests were planned for.
         started_at: When it was first planned. Dates in the input are judged by this moment.
         lower_bound: No plan of its changes can have fewer requests.
+        metadata: The request-level clientMetadata of all its requests.
     """
 
     id: str
@@ -359,6 +362,7 @@ class Run:
     dialect: str
     started_at: datetime
     lower_bound: int = 0
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def imported(self) -> bool:

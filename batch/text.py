@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote_plus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
 
@@ -53,6 +55,11 @@ class RequestId:
         """Reads an id in any letter case, since tenants may change it; None for anything else."""
         found = _REQUEST_ID.fullmatch(text.lower())
         return cls(found[1], int(found[2]), found[3] or "") if found else None
+
+
+def metadata_said(metadata: Mapping[str, str]) -> str:
+    """Metadata as it is typed: `change=CHG0012345, wave=2`."""
+    return ", ".join(f"{key}={text}" for key, text in sorted(metadata.items()))
 
 
 def count(number: int, noun: str) -> str:

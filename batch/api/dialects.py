@@ -48,6 +48,9 @@ ITEM_ID_KEY: Final = "accessBatchItem"
 ATTEMPT_ID_KEY: Final = "accessBatchAttempt"
 """Key beside them for the id of the attempt: two of them for one change show that it was submitted twice."""
 
+RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY, ATTEMPT_ID_KEY)
+"""Keys of `clientMetadata` that are no user's."""
+
 PAGE_LIMIT: Final = 250
 """Most rows of a collection's page, and the default."""
 
@@ -89,7 +92,7 @@ SEARCH_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "name": ("displayName",),
     }
 )
-"""Fields of an `IdentityDocument` for each kind of name. We do not add `.exact`, which would make the comparison
+"""Fields of an `IdentityDocument` for each kind of name, without `.exact`, which would make the comparison
 case-sensitive. Employee numbers are documented in the first field; live tenants report them in the second."""
 
 ACCESS_FIELD: Final = "access"
@@ -103,7 +106,6 @@ INDEX_LAG: Final = timedelta(hours=24)
 
 CANCEL_LIMIT: Final = 50
 """Most access requests in one bulk cancellation."""
-
 
 IN_PROGRESS: Final = "EXECUTING"
 """The only value that the status list's parameter `request-state` accepts."""
@@ -143,8 +145,7 @@ class Paths:
         status: Path of `GET …/access-request-status`.
         cancel: Path of `POST …/access-requests/cancel`, which cancels one access request.
         bulk_cancel: Path of `POST …/access-requests/bulk-cancel`; empty if this version has none.
-        administration: Path of `GET …/access-request-administration`, which lists the whole tenant; empty if this
-            version has none.
+        administration: Path of `GET …/access-request-administration`, of the whole tenant; empty if there is none.
         search: Path of `POST …/search`; beta has none and uses v3's.
         people: Path of `GET …/identities`, or of `GET …/public-identities` if this version has no other.
         roles: Path of `GET …/roles`.

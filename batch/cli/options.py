@@ -53,7 +53,7 @@ CLIENT: Final = ("base_url", "client_id")
 TENANT: Final = (
     *("ledger", "ledger_insecure", *CLIENT, "client_secret_file", "client_secret_env", "api", "profile", "sandbox"),
 )
-PLANNING: Final = ("effort", "check_tenant", "strict", "ignore", "new_ledger")
+PLANNING: Final = ("effort", "check_tenant", "strict", "ignore", "request_metadata", "new_ledger")
 GUARDS: Final = ("max_changes", "max_revokes", "max_revoke_share", "max_per_person")
 HTTP: Final = ("timeout", "ca_file")
 TIMES: Final = ("settle_after", "give_up_after")
@@ -71,6 +71,7 @@ HEADINGS: Final = {
             "check_tenant",
             "strict",
             "ignore",
+            "request_metadata",
             "max_age",
             "new_ledger",
             "trust",

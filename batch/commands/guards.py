@@ -13,17 +13,17 @@ from batch.names.known import NO_KNOWN_NAMES
 from batch.plan.guards import PlanLimits, RevokedItem, broken_guards, broken_share, greatest_share, items_revoked
 from batch.settings import GuardSettings
 from batch.tenant.address import tenant_names
-from batch.text import count
+from batch.text import count, metadata_said
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import polars as pl
 
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.screen import Consent
     from batch.ledger.store import Ledger
-    from batch.model import Tally
+    from batch.model import Run, Tally
     from batch.names.known import KnownNames
     from batch.plan.guards import RevokeShare
     from batch.settings import Settings
@@ -96,6 +96,38 @@ def require_within_limits(
             f"meant: {_options(broken)}.",
         )
     return share
+
+
+def require_same_api(run: Run, settings: Settings) -> None:
+    """Check that a run was planned for the API version of the settings.
+
+    Raises:
+        SettingsError: It was not.
+    """
+    if run.dialect != settings.api:
+        raise SettingsError(
+            f"Run {run.id} of this input was planned for --api {run.dialect}, not {settings.api}.",
+            next_step=f"Nothing was sent. Continue it with --api {run.dialect}.",
+        )
+
+
+def require_same_metadata(run: Run, metadata: Mapping[str, str]) -> None:
+    """Check that the rest of a run may be sent with the request metadata that it was planned with.
+
+    Args:
+        run: The run.
+        metadata: What is asked for now; empty for whatever the run has.
+
+    Raises:
+        SettingsError: Other metadata is asked for.
+    """
+    if metadata and metadata != run.metadata:
+        planned = f"the request metadata {metadata_said(run.metadata)}" if run.metadata else "no request metadata"
+        raise SettingsError(
+            f"Run {run.id} of this input was planned with {planned}, not with {metadata_said(metadata)}.",
+            next_step="Nothing more was sent. The run keeps what it was planned with: leave out --request-metadata, or "
+            "request_metadata of the config file.",
+        )
 
 
 def with_guards(settings: Settings, addresses: Collection[str] = ()) -> Settings:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.commands.accounts import Accounts, names_accounts
-from batch.commands.guards import consent_to, require_within_limits
+from batch.commands.guards import consent_to, require_same_api, require_same_metadata, require_within_limits
 from batch.commands.loading import digest_in
 from batch.commands.mistrust import Mistrust, not_asked_for
 from batch.commands.names import Names
 from batch.commands.screen import require_an_answer
 from batch.dedupe.again import dates_passed
-from batch.errors import LedgerLostError, RunHeldError, SettingsError
+from batch.errors import LedgerLostError, RunHeldError
 from batch.ledger.decisions import Decisions
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
@@ -106,6 +106,11 @@ class InputRun:
         self.doubts: tuple[str, ...] = ()
 
     @property
+    def _metadata(self) -> Mapping[str, str]:
+        """The request metadata of a new run."""
+        return self._settings.metadata
+
+    @property
     def has_just_planned(self) -> bool:
         """Whether this command has planned the input, and so has just asked the tenant about it."""
         return self._classes is not None
@@ -155,13 +160,14 @@ class InputRun:
         while True:
             run = self._run(ledger)
             if run is not None:
-                self._check_dialect(run)
+                require_same_api(run, self._settings)
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
                 dropped = self._mistrust.drop_what_others_planned(ledger, run) or ledger.runs.was_dropped(run)
                 tally = ledger.runs.tally(run)
                 if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
                     ledger.plans.check_all()
                     self._require_wanted(ledger, run)
+                    require_same_metadata(run, self._metadata)
                     check.require_no_other_ledger(ledger, run)
                     self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
                     if self._settings.resubmit:
@@ -321,6 +327,8 @@ class InputRun:
         if not plan.requests:
             ledger.decisions.replace_set_aside(run_id, verdicts, now)
             return None
+        if run is not None:
+            require_same_metadata(run, self._metadata)
         names = {**self._meanings(ledger), **extension_meanings(classified.changes)}
         upto, taken = classified.upto, to_take_over(classified, plan.changes)
         del classified  # For a large input this is as large as the plan, and writing needs memory too.
@@ -339,6 +347,7 @@ class InputRun:
             inputs=self._inputs,
             dialect=self._settings.api,
             started_at=now,
+            metadata=self._metadata,
         )
         # In one transaction with the plan: without its names, a run that continues could request for another person.
         ledger.plans.write(
@@ -371,13 +380,6 @@ class InputRun:
     def _meanings(self, ledger: Ledger) -> Mapping[NameKey, NameMeaning]:
         """What the names and accounts mean, to be kept with the plan."""
         return {**self._names.meanings(ledger, self._tenant), **self.accounts.meanings()}
-
-    def _check_dialect(self, run: Run) -> None:
-        if run.dialect != self._settings.api:
-            raise SettingsError(
-                f"Run {run.id} of this input was planned for --api {run.dialect}, not {self._settings.api}.",
-                next_step=f"Nothing was sent. Continue it with --api {run.dialect}.",
-            )
 
     def _asks(self, tally: Tally) -> bool:
         """Whether a question follows for which the tenant may be asked."""

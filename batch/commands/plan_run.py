@@ -24,7 +24,7 @@ from batch.plan.saved import describe_saved
 from batch.report.plan_rows import operation_said
 from batch.report.screen import duration
 from batch.states import IN_DOUBT, UNSENT
-from batch.text import count
+from batch.text import count, metadata_said
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS, Validated, validate
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class PlanRun(InputRun):
                 for the first time.
         """
         self._require_same_place(ledger)
+        self._require_same_metadata()
         begun = self._run(ledger)
         states = ledger.runs.tally(begun).requests if begun else {}
         self._waits = any(states.get(state) for state in (*UNSENT, *IN_DOUBT))
@@ -82,6 +83,10 @@ class PlanRun(InputRun):
         run = super().planned(ledger, sessions, check)
         self._is_first = False
         return run
+
+    @property
+    def _metadata(self) -> Mapping[str, str]:
+        return self._saved.metadata
 
     def _require_signatures(self, at: datetime) -> None:
         require_signatures(self._saved, self._title, self._settings, at=at)
@@ -98,6 +103,16 @@ class PlanRun(InputRun):
             raise PlanRefusedError(
                 f"{self._title} is for {about.tenant} ({about.address}), not for {self._tenant}.",
                 next_step=f"Nothing was sent. Name the plan's tenant with --base-url or --profile, or {again}",
+            )
+
+    def _require_same_metadata(self) -> None:
+        given, planned = self._settings.metadata, self._metadata
+        if given and given != planned:
+            had = f"the request metadata {metadata_said(planned)}" if planned else "no request metadata"
+            raise PlanRefusedError(
+                f"{self._title} was made with {had}, not with {metadata_said(given)}.",
+                next_step="Nothing was sent. Leave out --request-metadata, and request_metadata in the config file; or "
+                "plan the input again: access-batch plan INPUT --save FILE",
             )
 
     def _require_young(self) -> None:

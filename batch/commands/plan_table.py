@@ -14,6 +14,7 @@ from batch.names.accounts import Wanted
 from batch.plan.check import check_plan
 from batch.read import METADATA_PREFIX, Column, Table
 from batch.report.plan_rows import operation_said
+from batch.settings.values import read_request_metadata
 from batch.validate.prepare import ACCOUNT_COLUMNS
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS, validate
 
@@ -68,6 +69,8 @@ def _is_sound(saved: SavedPlan, dialect: Dialect, now: datetime) -> bool:
     if not all(
         isinstance(word, str) for one in saved.circumstances.options.get("accounts", ()) for word in Wanted(*one)
     ):
+        return False
+    if read_request_metadata(saved.metadata) != tuple("=".join(one) for one in sorted(saved.metadata.items())):
         return False
     plan = saved.plan
     requests = plan.changes.get_column("request")

@@ -106,6 +106,7 @@ def view_of(
             made_by=_user(),
             requester=(requester.name or requester.id) if requester else "",
             by=by.header if by else "",
+            metadata=settings.metadata,
         ),
         approvals=check.approvals if check else None,
         warnings=[*_warnings(check, checked, settings, requests)]

@@ -126,6 +126,7 @@ def view_of(
         looked_at=ledger.tracks.summary(run).looked_at,
         made_at=instant(runtime.now()),
         head=ledger.head(run).short,
+        metadata=run.metadata,
     )
     if redact:
         pseudonyms = Pseudonyms("".join(runtime.new_id() for _ in range(_IDS_OF_A_KEY)), lines)

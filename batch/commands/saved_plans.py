@@ -111,7 +111,8 @@ def saved_plan(
             "strict": settings.strict,
             "place": _place(settings),
         }
-        | ({"accounts": [[*one] for one in unsaid]} if unsaid else {}),
+        | ({"accounts": [[*one] for one in unsaid]} if unsaid else {})
+        | ({"request_metadata": {**settings.metadata}} if settings.metadata else {}),
         known={name: document[name] for name in _KNOWN} | {"by": {"column": by.header} if by else None},
     )
     ordered = changes.select(

@@ -132,7 +132,7 @@ def _view(plan: SavedPlan) -> PlanView:
     schema = {name: kind for name, kind in PLAN_ROWS.items() if name != "request"}
     skipped = pl.DataFrame([*map(list, about.skipped)], schema=schema, orient="row", strict=True)
     lines = pl.concat([planned, skipped], how="diagonal").sort("file", "line", maintain_order=True)
-    return view_again(about.known, lines)
+    return view_again({**about.known, "request_metadata": plan.metadata}, lines)
 
 
 def approved(name: str, settings: Settings, screen: Screen, runtime: Runtime) -> list[str]:

@@ -24,7 +24,13 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 
 
 def content_hash(
-    run: str, number: int, tag: str, operation: str, recipients: Iterable[str], items: Iterable[Sequence[Any]]
+    run: str,
+    number: int,
+    tag: str,
+    operation: str,
+    recipients: Iterable[str],
+    items: Iterable[Sequence[Any]],
+    metadata: Sequence[Any] | None,
 ) -> str:
     """The hash of a request's content.
 
@@ -35,8 +41,11 @@ def content_hash(
         operation: Its operation.
         recipients: Their ids, in any order.
         items: Of each its `item_content`; in any order.
+        metadata: The run's own, by keys. Without any, the hash is that of older versions. None equals no metadata.
     """
-    text = _encode([run, number, tag, operation, sorted(recipients), sorted(items)])
+    text = _encode(
+        [run, number, tag, operation, sorted(recipients), sorted(items), *([metadata] if metadata != [] else [])]
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -59,14 +68,17 @@ def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[i
     remaining, most = iter(numbers), at_once(connection)
     while some := list(islice(remaining, most)):
         requests = connection.execute(_REQUESTS, {"numbers": some}).all()
-        people = _people(connection, {int(number) for row in requests for number in row[4].split() if number.isdigit()})
+        listed_in = {int(number) for row in requests for number in row.recipients.split() if number.isdigit()}
+        people = _people(connection, listed_in)
         items: dict[int, list[list[Any]]] = {}
         for request, *texts, metadata, account, selection in connection.execute(_ITEMS, {"numbers": some}):
             items.setdefault(request, []).append([*texts, _pairs(metadata), *_chosen(account, selection)])
-        for number, run, tag, operation, listed, kept in requests:
+        for number, run, tag, operation, listed, kept, of_run in requests:
             recipients = [people.get(person, "") for person in listed.split()]
             try:
-                seal = content_hash(run, number, tag or "", operation, recipients, items.get(number, ()))
+                seal = content_hash(
+                    run, number, tag or "", operation, recipients, items.get(number, ()), _pairs(of_run)
+                )
             except (TypeError, ValueError):
                 seal = ""
             yield number, kept, seal
@@ -82,7 +94,7 @@ def _people(connection: Connection, numbers: set[int]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1000)
-def _pairs(metadata: str) -> Any:
+def _pairs(metadata: str | None) -> Any:
     try:
         return sorted(json.loads(metadata).items()) if metadata else []
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -92,7 +104,13 @@ def _pairs(metadata: str) -> Any:
 
 _REQUESTS: Final = (
     sa.select(
-        t.request.c.number, t.run.c.id, t.request.c.tag, t.request.c.operation, t.request.c.recipients, t.request.c.seal
+        t.request.c.number,
+        t.run.c.id,
+        t.request.c.tag,
+        t.request.c.operation,
+        t.request.c.recipients,
+        t.request.c.seal,
+        t.run.c.metadata,
     )
     .join(t.run, t.run.c.number == t.request.c.run)
     .where(Among(t.request.c.number, "numbers"))

@@ -50,10 +50,11 @@ TABLES: Final[Mapping[str, Export]] = {
             t.run.c.inputs,
             t.run.c.dialect,
             t.run.c.started_at,
+            t.run.c.metadata,
         )
         .join(t.tenant, t.tenant.c.id == t.run.c.tenant)
         .order_by(t.run.c.number),
-        dict.fromkeys(("run", "tenant", "inputs", "api", "started_at"), _TEXT),
+        dict.fromkeys(("run", "tenant", "inputs", "api", "started_at", "request_metadata"), _TEXT),
     ),
     "requests": Export(
         sa.select(

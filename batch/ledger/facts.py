@@ -40,7 +40,7 @@ def about(connection: Connection, run_id: str) -> Mapping[str, Any]:
     urls = connection.execute(_URLS, {"of_tenant": run.tenant}).scalars().all()
     return {
         "input": run.input_digest,
-        "run": [run.inputs, run.dialect, run.started_at],
+        "run": [run.inputs, run.dialect, run.started_at, *filter(None, [run.metadata])],
         "name": run.name,
         "token": run.token_name,
         "urls": list(urls),

@@ -16,12 +16,14 @@ from batch.ledger.messages import ask
 from batch.model import Request, RequestItem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy.engine import Connection
 
-REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id")).join(t.run, t.run.c.number == t.request.c.run)
-"""Rows of requests, with the id of the run."""
+REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id"), t.run.c.metadata.label("run_metadata")).join(
+    t.run, t.run.c.number == t.request.c.run
+)
+"""Rows of requests, with the id of the run and its metadata."""
 
 _ONE: Final = REQUEST.where(t.request.c.number == sa.bindparam("of_request"))
 _AT_ONCE: Final = 500
@@ -68,6 +70,7 @@ def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request,
             attempts=row.attempts,
             parent=row.parent,
             tag=row.tag or "",
+            metadata=_metadata(row.run_metadata),
         )
         for row in rows
     )
@@ -108,7 +111,11 @@ def _request_item(row: Any) -> RequestItem:
         comment=row.comment,
         start_date=row.start_date,
         remove_date=row.remove_date,
-        metadata=json.loads(row.metadata) if row.metadata else {},
+        metadata=_metadata(row.metadata),
         account=row.account,
         selection=row.selection,
     )
+
+
+def _metadata(kept: str | None) -> Mapping[str, str]:
+    return json.loads(kept) if kept else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -312,6 +312,7 @@ def as_run(row: sa.Row[tuple[object, ...]]) -> Run:
         dialect=row.dialect,
         started_at=datetime.fromisoformat(row.started_at),
         lower_bound=row.lower_bound,
+        metadata=json.loads(row.metadata) if row.metadata else {},
     )
 
 
@@ -357,6 +358,7 @@ class NewRun:
     inputs: tuple[str, ...]
     dialect: str
     started_at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, lower_bound: int) -> None:
@@ -383,5 +385,6 @@ def begin_run(connection: Connection, run_id: str, tenant: int, new: NewRun, low
                 "dialect": new.dialect,
                 "started_at": instant(new.started_at),
                 "lower_bound": lower_bound,
+                "metadata": json.dumps(new.metadata, ensure_ascii=False, sort_keys=True) if new.metadata else None,
             },
         )

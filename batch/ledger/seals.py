@@ -65,7 +65,8 @@ def seal_of(request: Request) -> str:
     """The hash of a request's content: everything that a body says of it, in any order of recipients and items."""
     items = [item_content(one) for one in request.items]
     operation = request.operation.value
-    return content_hash(request.run, request.number, request.tag, operation, request.recipients, items)
+    metadata = sorted(request.metadata.items())
+    return content_hash(request.run, request.number, request.tag, operation, request.recipients, items, metadata)
 
 
 def root(seals: Iterable[str | None]) -> str:
@@ -261,7 +262,7 @@ _PARENTS: Final = sa.select(t.request.c.number, t.request.c.parent).where(
 _CLAIMED: Final = sa.select(t.request.c.number, t.request.c.claimed).where(t.request.c.run == t.RUN_NUMBER)
 _ABOUT: Final = {
     "input": "the digest of its input",
-    "run": "its date, its API or the list of its files",
+    "run": "its date, its API, its metadata or the list of its files",
     "name": "the name of its tenant",
     "token": "the name of its tenant in tokens",
     "urls": "the list of its tenant's addresses",

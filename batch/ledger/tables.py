@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-LEDGER_VERSION: Final = "0014"
+LEDGER_VERSION: Final = "0015"
 """The newest migration. A ledger of another version is upgraded or refused."""
 
 metadata: Final = limit_tables.metadata
@@ -109,7 +109,9 @@ run = sa.Table(
     sa.Column("dialect", TEXT, nullable=False),
     sa.Column("started_at", TEXT, nullable=False),
     sa.Column("lower_bound", sa.Integer, nullable=False),
+    sa.Column("metadata", TEXT),
     sa.UniqueConstraint("tenant", "input_digest"),
+    comment="`metadata`: the request-level clientMetadata of all its requests; null for none.",
 )
 
 holder = sa.Table(

@@ -207,6 +207,7 @@ _SPECIAL: Final[Mapping[tuple[str, str], Callable[[Any], bool]]] = {
     ("tenant", "listing_delay_at"): _is_instant,
     ("run", "inputs"): _is_list_of_texts,
     ("run", "started_at"): _is_instant,
+    ("run", "metadata"): _is_metadata,
     ("holder", "since"): _is_instant,
     ("holder", "beat"): _is_instant,
     ("item", "type"): _is_one_of(*ItemType),

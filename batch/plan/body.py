@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 def body_of(*requests: Request, attempt: str = "") -> dict[str, Any]:
     """The body of `POST …/access-requests`; each item's clientMetadata has the ids of request and attempt.
 
+    The clientMetadata of the request itself is the user's own.
+
     Args:
         requests: One request; or several grants that share a body, in the nested form
             (`requestedForWithRequestedItems`), which lists items per identity. A grant that names an account is in that
@@ -28,11 +30,13 @@ def body_of(*requests: Request, attempt: str = "") -> dict[str, Any]:
         attempt: Id of the attempt; empty for an attempt made before they had any.
     """
     first = requests[0]
+    of_request = {"clientMetadata": {**first.metadata}} if first.metadata else {}
     if len(requests) == 1 and not any(needs_nesting(item.selection) for item in first.items):
         return {
             "requestType": REQUEST_TYPES[first.operation],
             "requestedFor": list(first.recipients),
             "requestedItems": [_item(item, first.id, attempt) for item in first.items],
+            **of_request,
         }
     wanted: dict[str, list[dict[str, Any]]] = {}
     for request in requests:
@@ -43,6 +47,7 @@ def body_of(*requests: Request, attempt: str = "") -> dict[str, Any]:
         "requestedForWithRequestedItems": [
             {"identityId": identity, "requestedItems": items} for identity, items in wanted.items()
         ],
+        **of_request,
     }
 
 

@@ -89,7 +89,8 @@ class Circumstances:
         envelopes: See Plan: pairs of request and first request.
         skipped: The lines that are not sent, by the columns of `plan_rows`.
         options: The settings that decided which rows it has: `resubmit`, `ignore` and `strict`; `accounts`, which the
-            rows name and no request does; and `place`, the words of a command that find ledger and tenant again.
+            rows name and no request does; `request_metadata` of its requests; and `place`, the words of a command that
+            find ledger and tenant again.
         known: What tenant and ledger knew: of the JSON of `plan`, what does not follow from the lines.
     """
 
@@ -128,6 +129,11 @@ class SavedPlan:
     def digest(self) -> str:
         """The SHA-256 of the plan without its signatures, in hex."""
         return hashlib.sha256(b"".join(self._unsigned())).hexdigest()
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The request-level clientMetadata of its requests."""
+        return dict(self.circumstances.options.get("request_metadata", {}))
 
     @property
     def plan(self) -> Plan:

@@ -98,7 +98,12 @@ def view_again(document: Mapping[str, Any], lines: pl.DataFrame) -> PlanView:
             budget=calls.get("monthly_calls"),
             without_tickets=calls.get("without_tickets"),
         ),
-        about=PlanAbout(inputs=tuple(document["inputs"]), by=by["column"] if by else "", **about),
+        about=PlanAbout(
+            inputs=tuple(document["inputs"]),
+            by=by["column"] if by else "",
+            metadata=document["request_metadata"],
+            **about,
+        ),
         approvals=ApprovalsAhead(**{**said, "by_approver": awaited}) if said else None,
         warnings=document["warnings"],
     )

@@ -23,7 +23,7 @@ from batch.report.plan_words import (
     title,
     when,
 )
-from batch.text import count, on_one_line
+from batch.text import count, metadata_said, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,6 +68,7 @@ def _about(view: PlanView) -> str:
             "Planned at": when(about.made_at),
             "Input": ", ".join(about.inputs),
             "Rows": ", ".join([rows, *classes]),
+            "Request metadata": metadata_said(about.metadata),
             "Cost": " ".join(describe_cost(view.cost)) if view.all.total else "",
         }
     )

@@ -18,7 +18,7 @@ from batch.report.plan_words import (
     title,
 )
 from batch.report.screen import describe_outcome
-from batch.text import cells, count, on_one_line
+from batch.text import cells, count, metadata_said, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +54,8 @@ def describe_plan(view: PlanView, *, detail: bool = False, warnings: bool = True
         yield from _groups(view, detail=detail)
         yield from _people(view)
         yield from _approvals(view, detail=detail)
+        if view.about.metadata:
+            yield _cut(f"Each request carries {metadata_said(view.about.metadata)}.", WIDTH)
     yield from _skipped(view, detail=detail)
     if warnings and view.warnings:
         yield "Warnings:"

@@ -149,6 +149,7 @@ class PlanAbout:
         made_by: Who made it.
         requester: In whose name the requests are made.
         by: The header of the user's own column that the changes are counted by.
+        metadata: The request-level clientMetadata of the requests.
     """
 
     tenant: str = ""
@@ -157,6 +158,7 @@ class PlanAbout:
     made_by: str = ""
     requester: str = ""
     by: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,6 +204,7 @@ class PlanView:
             "made_at": self.about.made_at,
             "made_by": self.about.made_by,
             "requester": self.about.requester,
+            "request_metadata": {**self.about.metadata},
             "rows": dict(self.rows),
             **_as_json(self.all),
             "items": [

@@ -12,7 +12,7 @@ from batch.report.plan_words import CLASS_WORDS, item_in_words, named, when
 from batch.report.run_charts import pace_chart, seconds_in_words, shares, timeline
 from batch.report.run_view import OPEN, POOR, Standing
 from batch.report.screen import duration
-from batch.text import count, moment
+from batch.text import count, metadata_said, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -85,6 +85,7 @@ def _about(view: RunView) -> Iterator[tuple[str, str]]:
     yield "Recorded with the keys", ", ".join(about.machines)
     yield "Planned", when(about.started_at)
     yield "API version", about.api
+    yield "Request metadata", metadata_said(about.metadata)
     yield "Last look at the tenant", when(about.looked_at) or "none recorded"
     yield "Ledger", f"head {about.head}" if about.head else ""
     yield "Report made", when(about.made_at)

@@ -92,6 +92,7 @@ def redacted_about(about: RunAbout, pseudonyms: Pseudonyms) -> RunAbout:
         inputs=tuple(pseudonyms.text("input", one) for one in about.inputs),
         requesters=tuple(map(pseudonyms.person, about.requesters)),
         redacted=True,
+        metadata={key: pseudonyms.text("metadata", text) for key, text in about.metadata.items()},
     )
 
 

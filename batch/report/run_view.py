@@ -73,6 +73,7 @@ class RunAbout:
         made_at: When the report was made.
         head: The run's newest event.
         redacted: Whether people and texts are pseudonyms.
+        metadata: The request-level clientMetadata of its requests.
     """
 
     run: str
@@ -87,6 +88,7 @@ class RunAbout:
     made_at: str = ""
     head: str = ""
     redacted: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from batch.settings.option import Option, options_of
 from batch.settings.values import (
     read_one_or_several,
     read_rate,
+    read_request_metadata,
     read_resubmit,
     read_several,
     read_size,
@@ -195,6 +196,11 @@ class Settings(GuardSettings, WaveSettings):
     ticket_pattern: Annotated[
         str, Option("Reject rows whose ticket does not match this regular expression, such as 'INC[0-9]+'.", "PATTERN")
     ] = ""
+    request_metadata: Annotated[
+        tuple[str, ...],
+        BeforeValidator(read_request_metadata),
+        Option("Send this clientMetadata with each request of the run; repeatable.", "KEY=VALUE"),
+    ] = ()
     max_input: Annotated[
         int | None,
         BeforeValidator(read_size),
@@ -215,6 +221,11 @@ class Settings(GuardSettings, WaveSettings):
     def pace(self) -> Rate:
         """The rate limit to keep."""
         return self.rate or self.dialect.rate
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The request-level clientMetadata of new runs."""
+        return dict(one.split("=", 1) for one in self.request_metadata)
 
     @property
     def ledger_location(self) -> str:

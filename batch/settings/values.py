@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import Any, Final
 
-from batch.api.dialects import Rate
+from batch.api.dialects import RESERVED_KEYS, Rate
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome
 from batch.validate.tenant_rules import ACCOUNT_FOUND, TENANT_RULES
 
@@ -73,6 +73,23 @@ def read_tenant_rules(value: Any) -> Any:
         meant = f"; did you mean {near[0]}?" if near else f"; the rules are {', '.join(rules)}"
         raise ValueError(f"there is no rule {unknown[0]!r}{meant}")
     return names
+
+
+def read_request_metadata(value: Any) -> Any:
+    """Reads texts of the form `KEY=VALUE`: a list of them, or one, which may have commas; or a table."""
+    given = (value,) if isinstance(value, str | int) else value
+    pairs = given.items() if isinstance(given, dict) else [str(one).partition("=")[::2] for one in given]
+    members: dict[str, str] = {}
+    for key, text in ((key.strip(), text.strip() if isinstance(text, str) else "") for key, text in pairs):
+        if not key or not text or "=" in key:
+            raise ValueError("write it as KEY=VALUE, such as change=CHG0012345")
+        if not f"{key}{text}".isprintable():
+            raise ValueError("a key or a value has a character that can't be printed")
+        if key.casefold() in {one.casefold() for one in RESERVED_KEYS}:
+            raise ValueError(f"access-batch uses the key {key} itself")
+        if members.setdefault(key, text) != text:
+            raise ValueError(f"the key {key} is given twice")
+    return tuple(f"{key}={text}" for key, text in sorted(members.items()))
 
 
 def read_duration(value: Any) -> Any:

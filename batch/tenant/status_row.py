@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.accounts import row_accounts
-from batch.api.dialects import ATTEMPT_ID_KEY, IN_PROGRESS, ITEM_ID_KEY, REQUEST_ID_KEY
+from batch.api.dialects import IN_PROGRESS, RESERVED_KEYS
 from batch.api.status_row import StatusRow
 from batch.text import HIDDEN, moment, on_one_line
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_TEXT: Final = 300
 """Most characters kept of a comment or of error messages."""
 
-_OUR_KEYS: Final[dict[str, str]] = {key.lower(): key for key in (REQUEST_ID_KEY, ITEM_ID_KEY, ATTEMPT_ID_KEY)}
+_OUR_KEYS: Final[dict[str, str]] = {key.lower(): key for key in RESERVED_KEYS}
 _LONGEST_ID: Final = 256
 _DIGITS_OF_AN_EPOCH: Final = 9
 _LONGEST_EPOCH: Final = 18

@@ -10,7 +10,7 @@ from unicodedata import category
 
 import polars as pl
 
-from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, Operation
+from batch.api.dialects import RESERVED_KEYS, Operation
 from batch.api.end_dates import NO_END
 from batch.read.columns import ITEM_TYPES, METADATA_PREFIX, OPERATIONS, as_word
 from batch.read.comment import TICKET_PROBLEM
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from batch.read.date_forms import DateForm
 
-RESERVED_KEYS: Final = (REQUEST_ID_KEY, ITEM_ID_KEY, ATTEMPT_ID_KEY)
 """Metadata keys that access-batch itself sends."""
 
 ID_PATTERN: Final = r"(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 import dataframely as dy
 import polars as pl
 
-from batch.api.dialects import Dialect, ItemType, Operation
+from batch.api.dialects import RESERVED_KEYS, Dialect, ItemType, Operation
 from batch.api.end_dates import EXTEND, NO_END
 from batch.read.columns import SAYS_NOTHING
 from batch.read.identityiq import PROBLEMS
-from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, RESERVED_KEYS, has_control
+from batch.validate.prepare import DATE_COLUMNS, ID_PATTERN, has_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,7 @@ def test_the_environment_can_set_every_option_but_consent(config_file: Path, mon
     monkeypatch.setenv("ACCESS_BATCH_CHECK_TENANT", "always")
     monkeypatch.setenv("ACCESS_BATCH_RESUBMIT", "rejected")
     monkeypatch.setenv("ACCESS_BATCH_OUT_FORMAT", "xlsx")
+    monkeypatch.setenv("ACCESS_BATCH_REQUEST_METADATA", "change=CHG1")
     monkeypatch.setenv("ACCESS_BATCH_IGNORE", "form_required,person_inactive")
     settings = load({}, config_file=config_file)
     assert settings.model_fields_set == set(Settings.model_fields) - CONSENTS - ONLY_IN_THE_FILE
@@ -473,3 +475,31 @@ def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 def test_an_empty_flag_is_refused() -> None:
     with pytest.raises(SettingsError, match="--base-url is empty"):
         load({"base_url": ""})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["change=CHG1", "stage = a=b, c"], {"stage": "a=b, c", "change": "CHG1"}, ["change=CHG1"] * 2 + ["stage=a=b, c"]],
+)
+def test_request_metadata_is_read_from_texts_and_from_a_table(given: object, config_file: Path) -> None:
+    assert load({"request_metadata": given}, config_file=config_file).metadata == {"change": "CHG1", "stage": "a=b, c"}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["change"], "write it as KEY=VALUE"),
+        (["=CHG1"], "write it as KEY=VALUE"),
+        (["change= "], "write it as KEY=VALUE"),
+        ({"change": 7}, "write it as KEY=VALUE"),
+        ({"a=b": "c"}, "write it as KEY=VALUE"),
+        (7, "write it as KEY=VALUE"),
+        (["change=CHG1", "change=CHG2"], "the key change is given twice"),
+        (["change=a\tb"], "can't be printed"),
+        (["change=\udcff"], "can't be printed"),
+        (["accessbatchrequest=mine"], "access-batch uses the key accessbatchrequest itself"),
+    ],
+)
+def test_metadata_that_can_not_be_sent_is_refused(given: object, why: str, config_file: Path) -> None:
+    with pytest.raises(SettingsError, match=re.escape(why)):
+        load({"request_metadata": given}, config_file=config_file)
