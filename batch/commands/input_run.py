@@ -176,7 +176,8 @@ class InputRun:
                     left = ledger.plans.planned(run)
                     asks = bool(tally.requests.get(State.PLANNED)) and self._asks(tally)
                     share = require_within_limits(left, self._settings, check, ledger, run=run.id, asks=asks)
-                    if tally.requests.get(State.PLANNED):
+                    if waiting := tally.requests.get(State.PLANNED):
+                        check.describe_budget(ledger, waiting)
                         self._ask(tally, share, check)
                     return run
             try:
@@ -340,6 +341,7 @@ class InputRun:
         shown = KnownNames.of_meanings((kind, name, one.id) for (kind, name), one in names.items() if one.id)
         asked = as_if_planned(EMPTY_TALLY, plan)
         share = require_within_limits(counted, self._settings, check, ledger, names=shown, asks=self._asks(asked))
+        check.describe_budget(ledger, plan.bodies)
         self._ask(asked, share, check)
         new = NewRun(
             tenant=self._tenant,

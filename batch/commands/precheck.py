@@ -13,6 +13,7 @@ import polars as pl
 from batch.answers.events import PrecheckResult, tell_each
 from batch.commands.call_count import CallCount, stop_for_lack_of
 from batch.commands.interrupt import on_interrupt
+from batch.commands.plan_view import month_so_far
 from batch.commands.preflight import CommandPreflight
 from batch.commands.questions import Questions
 from batch.commands.session import notices_on, require_fit_token
@@ -35,7 +36,7 @@ from batch.status.approvals_ahead import approvals_ahead
 from batch.status.end_dates import extension_verdicts
 from batch.status.findings import lines_of
 from batch.status.in_progress import count_unclear, not_held, plain_grants, tenant_verdicts
-from batch.text import without_password
+from batch.text import count, without_password
 from batch.validate.rows import EXTENDS
 
 if TYPE_CHECKING:
@@ -269,6 +270,16 @@ class CommandPrecheck:
         if (settings := self.tenant_settings) is not None and plan.requests:
             self.approvals = approvals_ahead(plan.changes, settings.requester.id, self.preflight.items)
             self._screen.say(*describe_settings(settings, self.approvals, self._settings.pace, plan.bodies))
+
+    def describe_budget(self, ledger: Ledger, requests: int) -> None:
+        """Warn before so many requests are sent if the month's budget of calls does not suffice for them."""
+        budget, month = self._settings.monthly_calls, month_so_far(ledger, self._sessions.access, self._runtime.now())
+        if budget is None or month is None or (left := max(0, budget - month.calls)) >= requests:
+            return
+        self._screen.say(
+            f"The budget leaves {count(left, 'call')} in {month.month}; sending takes {count(requests, 'request')}. "
+            "It will stop before the budget is exceeded, and the same command goes on next month."
+        )
 
     def checked(self, verdicts: pl.DataFrame) -> PrecheckResult | None:
         """The result; None if the tenant was never asked."""

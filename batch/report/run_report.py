@@ -12,7 +12,7 @@ from batch.read import PLAIN
 from batch.report.files import write_csv, write_whole
 from batch.report.plan_files import shown_safely
 from batch.report.run_page import MAKER, run_page
-from batch.report.run_view import LINES, OPEN, POOR
+from batch.report.run_view import LINES, OPEN, POOR, Standing
 from batch.report.workbook import Sheet
 from batch.text import count
 
@@ -85,6 +85,8 @@ def describe_report(view: RunView, files: dict[str, str | None]) -> Iterator[str
     ended = f"{view.of(*POOR):,} refused, failed, rejected or cancelled"
     yield f"Run {view.about.run}: {count(view.total, 'change')}, {view.of(*OPEN):,} open, {ended}."
     yield from (f"  {name}: {path}" for name, path in files.items() if path)
+    if view.of(*set(OPEN) - {Standing.UNSENT}):
+        yield f"To look at the tenant again: access-batch track {view.about.run}"
     if view.about.redacted:
         yield "Names, comments and ids of people are pseudonyms there. Names of items and of the tenant are not."
 

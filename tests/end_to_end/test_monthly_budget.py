@@ -43,17 +43,21 @@ def test_a_run_stops_before_its_budget_is_exceeded_and_goes_on_with_a_greater_on
         assert first.code == 4, first.err
         assert "The budget of 20 calls a month is used up" in first.err
         assert "The month ends at" in first.err
+        assert "The budget leaves 19 calls in" in first.err
+        assert "sending takes 30 requests" in first.err
         assert made(sandbox) == 20
         sent = accepted(sandbox)
         assert 0 < len(sent) < len(ROWS)
         again = program("submit", path, "--yes", "--check-tenant", "never", "--monthly-calls", "20", env=env)
         assert (again.code, made(sandbox)) == (4, 20)
+        assert "The budget leaves 0 calls in" in again.err
         checked = program("doctor", "--json", "--monthly-calls", "20", env=env)
         verdicts = {check["check"]: check["verdict"] for check in checked.json["checks"]}
         assert (checked.code != 0, verdicts["month"], made(sandbox)) == (True, "fail", 20)
         write_config("monthly_calls = 1000")
         last = program("submit", path, "--yes", "--check-tenant", "never", env=env)
         assert last.code == 0, last.err
+        assert "The budget leaves" not in last.err
         assert accepted(sandbox) == once(map(pair_of, ROWS))
         ours = made(sandbox)
         assert counted(program, env) == ours
