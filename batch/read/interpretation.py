@@ -22,7 +22,7 @@ from batch.read.columns import (
     canonical_name,
     has_effect,
 )
-from batch.read.comment import check_pattern, check_template
+from batch.read.comment import check_pattern, check_template, has_ticket
 from batch.read.date_forms import ISO, date_form, in_zone
 from batch.read.limits import LIMITS, Limits
 from batch.text import on_one_line
@@ -105,6 +105,11 @@ class Interpretation:
     sheet: str = ""
     where: tuple[Condition, ...] = ()
     limits: Limits = LIMITS
+
+    @property
+    def wants_tickets(self) -> bool:
+        """Whether tickets are checked or sent."""
+        return bool(self.ticket_pattern) or has_ticket(self.comment)
 
     def dates(self, usual: str) -> str:
         """The name of the dates' form and zone, for `date_form`; `usual` is the form if none is given."""

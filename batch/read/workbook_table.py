@@ -12,6 +12,7 @@ from python_calamine import CalamineError, load_workbook
 
 from batch.errors import InputFileError
 from batch.read.columns import FEWEST_COLUMNS, KNOWN_COLUMNS, canonical_name, has_effect
+from batch.read.comment import TICKET
 from batch.read.date_forms import ISO, date_form
 from batch.read.file_rows import OUR_DATES, RAW, REJECTED_SCHEMA, FileRows, Form, with_unsplit
 from batch.read.header import read_header
@@ -87,10 +88,11 @@ def read_workbook(data: bytes, name: str, interpretation: Interpretation) -> Fil
     if longest > limits.row:
         raise limits.row_exceeded(f"A row of {name} is")
     is_foreign = is_identityiq(rows)
+    ids = {*_ID_COLUMNS, *([TICKET] if interpretation.wants_tickets else [])}
     positions = dict(zip(names, grid.positions, strict=True))
     doubts = _Doubts(name, grid.lines, grid.sheet)
     for each, column in cells.items():
-        is_id = each in _ID_COLUMNS or (is_foreign and each.lower() in NAME_COLUMNS)
+        is_id = each in ids or (is_foreign and each.lower() in NAME_COLUMNS)
         is_date = each in OUR_DATES or (is_foreign and each.lower() in DATE_COLUMNS)
         if is_date:
             _check_dates(each, column, doubts)

@@ -138,6 +138,13 @@ def test_a_cell_that_has_lost_what_somebody_typed_rejects_its_row(column: str, v
     assert lines(table)[1] == 3
 
 
+def test_a_ticket_that_is_sent_is_no_number_that_shows_otherwise() -> None:
+    data = workbook([*HEADER, "ticket"], [*ROW, (12345, "0000000")], [*ROW, "0012345"])
+    ((rule, message),) = rejected(read_workbook(data, comment="[{ticket}]"))
+    assert (rule, "column `ticket` holds the number 12345 but shows it otherwise" in message) == ("cell_readable", True)
+    assert rejected(read_workbook(data)) == []
+
+
 def test_an_error_that_the_library_does_not_know_is_named_by_its_cell() -> None:
     data = with_part(with_error(workbook(HEADER, ROW), "E2"), _SHEET, lambda text: text.replace("#N/A", "#SPILL!"))
     error = refusal(lambda: read_workbook(data))
