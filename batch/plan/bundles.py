@@ -38,7 +38,15 @@ class BundleRule:
     most_holders: int | None = None
 
 
-def bundle(pairs: Pairs, free: Flags, max_overlap: Numbers, limits: Limits, rule: BundleRule) -> Numbers:
+def bundle(
+    pairs: Pairs,
+    free: Flags,
+    max_overlap: Numbers,
+    limits: Limits,
+    rule: BundleRule,
+    *,
+    cohesion: Numbers | None = None,
+) -> Numbers:
     """Places free pairs into bundles of at least two item specs.
 
     Args:
@@ -47,13 +55,17 @@ def bundle(pairs: Pairs, free: Flags, max_overlap: Numbers, limits: Limits, rule
         max_overlap: For each item spec the most people who share another one with it.
         limits: Limits of one request.
         rule: Which bundles to make.
+        cohesion: From `cohesion_of`, to begin at the item specs whose people have most in common; None to begin at the
+            rarest.
 
     Returns:
         For each pair the number of its request, from 0; -1 if it has none.
     """
     bundler = _Bundler(pairs, free, limits, rule)
     wanted = np.flatnonzero(np.minimum(bundler.rarity, max_overlap) >= rule.people)
-    for item_spec in wanted[np.argsort(bundler.rarity[wanted], kind="stable")].tolist():
+    rarity = bundler.rarity[wanted]
+    order = np.argsort(rarity, kind="stable") if cohesion is None else np.lexsort((rarity, -cohesion[wanted]))
+    for item_spec in wanted[order].tolist():
         bundler.bundle_around(item_spec)
     return bundler.request
 
@@ -155,8 +167,12 @@ def _frequent(what: Numbers, item_specs: int, least: int) -> Numbers:
     """The numbers that occur at least `least` times in `what`, ascending; all are below `item_specs`."""
     if item_specs < _DENSE * len(what):
         return np.flatnonzero(np.bincount(what, minlength=item_specs) >= least)
-    different, count = np.unique(what, return_counts=True)
-    return different[count >= least]
+    ascending: Numbers = np.sort(what)
+    # A number that stands `least` - 1 places behind itself occurs often enough.
+    last = ascending[least - 1 :]
+    often: Numbers = last[last == ascending[: len(last)]]
+    new: Flags = np.diff(often, prepend=-1) != 0
+    return often[new]
 
 
 _DENSE: Final = 16

@@ -18,12 +18,13 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from batch.model import Effort
 from batch.plan.bundles import BundleRule, bundle
+from batch.plan.cohesion import cohesion_of
 from batch.plan.pairs import alike, alike_item_specs, distinct, make_pairs, max_overlap_of
 from batch.plan.star_groups import choose_star_groups, star_groups_of
 from batch.plan.teams import TeamOrder, place_teams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from batch.api.dialects import Limits
     from batch.plan.pairs import Flags, Numbers, Pairs
@@ -37,11 +38,13 @@ class _Work:
     Attributes:
         multiples: For each round after the first the multiples to try: people who cost more than that multiple of a
             request of their own get one.
+        cohesive: Drafts of bundles that begin at the item specs whose people have most in common.
         sweeps: Sweeps over the star groups in each round.
         last_sweeps: Sweeps over the star groups of the best round.
     """
 
     multiples: tuple[tuple[float, ...], ...]
+    cohesive: int
     sweeps: int
     last_sweeps: int
 
@@ -49,9 +52,9 @@ class _Work:
 _WORK: Final[Mapping[Effort, _Work]] = MappingProxyType(
     # From least to most.
     {
-        Effort.FAST: _Work(multiples=(), sweeps=8, last_sweeps=8),
-        Effort.NORMAL: _Work(multiples=((1.15,),), sweeps=8, last_sweeps=24),
-        Effort.THOROUGH: _Work(multiples=((1.15, 1.3, 1.05), (1.15,)), sweeps=8, last_sweeps=200),
+        Effort.FAST: _Work(multiples=(), cohesive=0, sweeps=8, last_sweeps=8),
+        Effort.NORMAL: _Work(multiples=((1.15,),), cohesive=1, sweeps=8, last_sweeps=24),
+        Effort.THOROUGH: _Work(multiples=((1.15, 1.3, 1.05), (1.15,)), cohesive=2, sweeps=8, last_sweeps=200),
     }
 )
 
@@ -61,6 +64,9 @@ _MOST_HOLDERS: Final = 20
 
 _MOST_TEAM_WORK: Final = 40
 """Most item specs to compare for teams, for each pair: people who want hundreds of rare things get no teams."""
+
+_COHESIVE: Final = 2
+"""Other item specs that most people of an item spec want, so that bundles may begin with it."""
 
 _WORTH: Final = 20
 """If bundles hold less than one in so many pairs, further rounds are not worth it."""
@@ -74,11 +80,13 @@ class _Draft:
         request: The number of each pair's request; -1 if it is in no team or bundle.
         own: For each person, whether all pairs get requests of their own.
         teams: Which teams came first; None if there are none.
+        cohesion: For bundles that began at the item specs whose people have most in common; None for the rarest.
     """
 
     request: Numbers
     own: Flags
     teams: TeamOrder | None = None
+    cohesion: Numbers | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,13 +108,17 @@ def pack_grants(pairs: Pairs, limits: Limits, effort: Effort = Effort.NORMAL) ->
     Returns:
         The number of each pair's request, from 0 without gaps.
     """
-    max_overlap, sweeps = max_overlap_of(pairs), _WORK[Effort.FAST].sweeps
-    first = _fewest([_finish(pairs, draft, limits, sweeps) for draft in _first_drafts(pairs, max_overlap, limits)])
+    max_overlap = max_overlap_of(pairs)
+    first = _fewest(_first_drafts(pairs, max_overlap, limits))
+    orders = list(dict.fromkeys((None, first.draft.teams)))[: _WORK[effort].cohesive]
+    cohesive = _cohesive_drafts(pairs, max_overlap, limits, orders)
+    # All that are ahead are improved besides the first, because who is ahead now is not always ahead in the end.
+    begun = [first, *(one for one in cohesive if one.request.max() < first.request.max())]
     efforts = list(_WORK)
     works = [_WORK[one] for one in reversed(efforts[: efforts.index(effort) + 1])]
-    plans = [join_alike(pairs, _improved(pairs, first, max_overlap, limits, work).request, limits) for work in works]
+    ended = [_improved(pairs, one, max_overlap, limits, work) for work in works for one in begun]
     # More work at one step can lead to more requests in the end: less work is tried besides.
-    return min(plans, key=lambda request: int(request.max()))
+    return min((join_alike(pairs, one.request, limits) for one in ended), key=lambda request: int(request.max()))
 
 
 def _improved(pairs: Pairs, best: _Finished, max_overlap: Numbers, limits: Limits, work: _Work) -> _Finished:
@@ -121,13 +133,29 @@ def _improved(pairs: Pairs, best: _Finished, max_overlap: Numbers, limits: Limit
     return best
 
 
-def _first_drafts(pairs: Pairs, max_overlap: Numbers, limits: Limits) -> Iterator[_Draft]:
+def _first_drafts(pairs: Pairs, max_overlap: Numbers, limits: Limits) -> Iterator[_Finished]:
     """Groups of people who want exactly the same; bundles; and bundles after teams, if there can be teams."""
-    yield _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool))
+    sweeps = _WORK[Effort.FAST].sweeps
+    yield _finish(pairs, _Draft(request=np.full(len(pairs.who), -1), own=np.ones(pairs.people, bool)), limits, sweeps)
     own = needs_own_request(pairs, limits)
-    yield _bundle(pairs, own, max_overlap, limits, None)
-    if 0 < _team_work(pairs, limits) <= _MOST_TEAM_WORK * len(pairs.who):
-        yield from (_bundle(pairs, own, max_overlap, limits, order) for order in TeamOrder)
+    has_teams = 0 < _team_work(pairs, limits) <= _MOST_TEAM_WORK * len(pairs.who)
+    for teams in (None, *TeamOrder) if has_teams else (None,):
+        yield _finish(pairs, _bundle(pairs, own, max_overlap, limits, teams), limits, sweeps)
+
+
+def _cohesive_drafts(
+    pairs: Pairs, max_overlap: Numbers, limits: Limits, orders: Sequence[TeamOrder | None]
+) -> Iterator[_Finished]:
+    """Bundles that begin at the item specs whose people have most in common, if most pairs are of such item specs."""
+    if not orders:
+        return
+    cohesion = cohesion_of(pairs, limits.recipients)
+    if np.count_nonzero(cohesion[pairs.what] >= _COHESIVE) * 2 < len(pairs.who):
+        return
+    own = needs_own_request(pairs, limits)
+    for teams in orders:
+        draft = _bundle(pairs, own, max_overlap, limits, teams, cohesion)
+        yield _finish(pairs, draft, limits, _WORK[Effort.FAST].sweeps)
 
 
 def needs_own_request(pairs: Pairs, limits: Limits) -> Flags:
@@ -178,7 +206,8 @@ def _team_work(pairs: Pairs, limits: Limits) -> int:
 def _without_costly(pairs: Pairs, finished: _Finished, max_overlap: Numbers, limits: Limits, multiple: float) -> _Draft:
     """Bundles again, without the people who cost more than that multiple of a request of their own."""
     own = _cost_of_person(pairs, finished.request) > multiple * _own_cost(pairs, limits)
-    return _bundle(pairs, finished.draft.own | own, max_overlap, limits, finished.draft.teams)
+    draft = finished.draft
+    return _bundle(pairs, draft.own | own, max_overlap, limits, draft.teams, draft.cohesion)
 
 
 def _fewest(finished: Iterable[_Finished]) -> _Finished:
@@ -186,16 +215,23 @@ def _fewest(finished: Iterable[_Finished]) -> _Finished:
     return min(finished, key=lambda one: int(one.request.max()))
 
 
-def _bundle(pairs: Pairs, own: Flags, max_overlap: Numbers, limits: Limits, teams: TeamOrder | None) -> _Draft:
+def _bundle(
+    pairs: Pairs,
+    own: Flags,
+    max_overlap: Numbers,
+    limits: Limits,
+    teams: TeamOrder | None,
+    cohesion: Numbers | None = None,
+) -> _Draft:
     """Teams if wanted, then bundles that fill requests, then bundles of fewer people that still save requests."""
     free = ~own[pairs.who]
     full, half = limits.recipients, max(2, limits.recipients // 2)
     request = place_teams(pairs, free, max_overlap, limits, teams) if teams else np.full(len(pairs.who), -1)
     small = BundleRule(people=half, pairs=full + half // 2, most_holders=_MOST_HOLDERS * full)
     for rule in (BundleRule(people=full, pairs=2 * full), small):
-        more = bundle(pairs, free & (request < 0), max_overlap, limits, rule)
+        more = bundle(pairs, free & (request < 0), max_overlap, limits, rule, cohesion=cohesion)
         request = np.where(more >= 0, more + request.max() + 1, request)
-    return _Draft(request=request, own=own, teams=teams)
+    return _Draft(request=request, own=own, teams=teams, cohesion=cohesion)
 
 
 def _finish(pairs: Pairs, draft: _Draft, limits: Limits, sweeps: int) -> _Finished:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from batch.api.dialects import Limits
 from batch.model import Effort
+from batch.plan import grants
 from batch.plan.bound import grant_bound
 from batch.plan.bundles import BundleRule, bundle
+from batch.plan.cohesion import cohesion_of
 from batch.plan.grants import join_alike, needs_own_request, pack_grants
 from batch.plan.pairs import Flags, Numbers, Pairs, alike, make_pairs, max_overlap_of, number_item_specs, number_people
 from batch.plan.star_groups import choose_star_groups, star_groups_of
@@ -104,6 +106,24 @@ def test_rare_item_specs_are_bundled_first() -> None:
         (10, 2),
         (10, 2),
     ]
+
+
+def test_bundles_can_begin_where_people_have_most_in_common() -> None:
+    pairs = pairs_of(set(product(range(10), (0, 1))) | set(product(range(10, 30), (2, 3))), people=30)
+    rule = BundleRule(people=10, pairs=20)
+    by_rarity, by_cohesion = (
+        bundle(pairs, every(pairs), max_overlap_of(pairs), FULL, rule, cohesion=cohesion)
+        for cohesion in (None, np.array([0, 0, 1, 1, *[0] * (ITEM_SPECS - 4)]))
+    )
+    assert set(pairs.what[by_rarity == 0].tolist()) == {0, 1}
+    assert set(pairs.what[by_cohesion == 0].tolist()) == {2, 3}
+
+
+def test_cohesion_counts_what_most_people_of_an_item_spec_want_and_not_everybody_wants() -> None:
+    wanted = {(person, 0) for person in range(40)}
+    wanted |= set(product(range(10), (1, 2))) | set(product(range(8), (3,))) | set(product(range(30, 39), (4, 5)))
+    assert cohesion_of(pairs_of(wanted, people=40), 8)[:6].tolist() == [0, 2, 2, 2, 1, 1]
+    assert cohesion_of(pairs_of(wanted, people=40), 10)[:6].tolist() == [0, 2, 2, 0, 0, 0]
 
 
 def test_pairs_that_are_not_free_are_not_placed() -> None:
@@ -226,6 +246,22 @@ def crowd() -> Pairs:
 def test_more_effort_never_needs_more_requests_here(crowd: Pairs) -> None:
     fast, normal, thorough = (int(pack_grants(crowd, FULL, effort).max()) + 1 for effort in Effort)
     assert thorough <= normal <= fast < len(crowd.who) / 5
+
+
+def test_people_with_roles_need_fewer_requests_if_bundles_begin_at_the_roles() -> None:
+    source = np.random.default_rng(1)
+    roles = [source.choice(120, int(source.integers(4, 12)), replace=False).tolist() for _ in range(6)]
+    wanted = {
+        (person, item_spec)
+        for person in range(1_200)
+        for own in [source.integers(0, 120, int(source.integers(0, 5))).tolist()]
+        for item_spec in (*roles[int(source.integers(6))], *own)
+    }
+    pairs = pairs_of(wanted, people=1_200, item_specs=120)
+    fast, normal = (int(pack_grants(pairs, FULL, effort).max()) + 1 for effort in (Effort.FAST, Effort.NORMAL))
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(grants, "cohesion_of", lambda *_: np.zeros(120, np.int64))
+        assert normal < int(pack_grants(pairs, FULL).max()) + 1 <= fast
 
 
 def test_the_bound_of_a_crowd_is_higher_than_counting_people_gives(crowd: Pairs) -> None:
