@@ -26,8 +26,8 @@ _LONG_ENTITY: Final = re.compile(r"&#[0-9]{8,};?")
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _ODD_BLANKS: Final = re.compile(r"\s*[^\S ]\s*")
 _UNITS: Final = re.compile(
-    r" *(?:[^ `]*`[^`]*`[^ ]*|(?<=: )access-batch (?:approve|audit|cancel|discard|doctor|help|ledger|log[io]|plan"
-    r"|report|runs|sandbox|settle|show|status|submit|track|validate).*|[^ ]+| $)"
+    r" *(?:[^ `]*`[^`]*`[^ ]*|(?<=: )access-batch (?:approve|audit|cancel|discard|doctor|evidence|help|ledger|log[io]"
+    r"|plan|report|runs|sandbox|settle|show|status|submit|track|validate).*|[^ ]+| $)"
 )
 """Words, and whole commands, each with the blanks before it: a command stands between backticks or at a line's end."""
 _REQUEST_ID: Final = re.compile(r"([^-]+)-([0-9]{1,18})(?:-([0-9a-z]+))?")

@@ -2,10 +2,10 @@
 
 import sys
 
-from batch.cli import inputs, plans, runs, tenants, topics
+from batch.cli import evidence, inputs, plans, runs, tenants, topics
 from batch.cli.app import app
 
-__all__ = ["app", "inputs", "main", "plans", "runs", "tenants", "topics"]
+__all__ = ["app", "evidence", "inputs", "main", "plans", "runs", "tenants", "topics"]
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ TOPICS: Final = (
     "approval",
     "waves",
     "results",
+    "evidence",
     "credentials",
     "commands",
     "ledger",

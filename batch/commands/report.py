@@ -46,8 +46,8 @@ def report(
         SettingsError: A file can't be written, or would replace one that is no report.
     """
     run, *_ = status(settings, name, runtime, screen.say)
-    folders = _folders(settings, run)
-    page = Path(file) if file else _place(folders) / page_name(run.id)
+    folders = folders_of(settings, run)
+    page = Path(file) if file else place_in(folders) / page_name(run.id)
     require_ours(page)
     with runtime.existing_ledger(settings, screen.say, only_read=True) as ledger:
         view = view_of(ledger, run, settings, folders, runtime, redact=redact)
@@ -76,8 +76,8 @@ def report_beside(
     """
     if not settings.report:
         return {}
-    folders = [folder] if folder else _folders(settings, run)
-    page = (folder or _place(folders)) / page_name(run.id)
+    folders = [folder] if folder else folders_of(settings, run)
+    page = (folder or place_in(folders)) / page_name(run.id)
     try:
         require_ours(page)
     except SettingsError as error:
@@ -140,11 +140,11 @@ _IDS_OF_A_KEY = 4
 """Of 50 random bits each."""
 
 
-def _folders(settings: Settings, run: Run) -> list[Path]:
+def folders_of(settings: Settings, run: Run) -> list[Path]:
     """Where the results of a run may be."""
     return [settings.out, *results_of(run.inputs)] if settings.out else results_of(run.inputs)
 
 
-def _place(folders: list[Path]) -> Path:
+def place_in(folders: list[Path]) -> Path:
     """The folder of the run's results, if there is one; else the current one."""
     return next((folder for folder in folders if folder.is_dir()), Path())

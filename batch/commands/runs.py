@@ -189,10 +189,7 @@ def verify(
     Raises:
         UsageError: There is no ledger, or the head or a line of the file can't be read.
     """
-    if head and not _HEAD.fullmatch(head):
-        raise UsageError(
-            f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
-        )
+    require_head(head)
     trusted = keys_in(Path(trust)) if trust else frozenset()
     with runtime.existing_ledger(settings, say, only_read=True, backed_up=backed_up) as ledger:
         for line in describe_signers(ledger.signers(), trusted, trust):
@@ -222,8 +219,21 @@ def _how_old(ledger: Ledger, runtime: Runtime) -> Iterator[str]:
         yield "It is not behind what this machine has seen of it."
 
 
+def require_head(head: str) -> None:
+    """Check that a text is a head, or empty.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if head and not _HEAD.fullmatch(head):
+        raise UsageError(
+            f"{head[:80]} is not a head.", next_step="Copy it from the end of a summary: 412:9f86d081884c7d65."
+        )
+
+
 _HEAD: Final = re.compile(r"[1-9][0-9]{0,9}:[0-9a-f]{16,64}", re.ASCII)
-_KEY: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+KEY: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+"""A public key of a machine."""
 
 
 def keys_in(path: Path) -> frozenset[str]:
@@ -235,11 +245,15 @@ def keys_in(path: Path) -> frozenset[str]:
     read = read_small(path, next_step=_KEY_HELP, pipe=True)
     if read is None:
         raise UsageError(f"There is no file of trusted keys {path}.", next_step=_KEY_HELP)
-    lines = read.text.splitlines()
-    keys = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
-    if strange := next((key for key in keys if not _KEY.fullmatch(key)), None):
+    keys = first_words(read.text)
+    if strange := next((key for key in keys if not KEY.fullmatch(key)), None):
         raise UsageError(f"The file {path} holds {strange[:80]}, which is not a public key.", next_step=_KEY_HELP)
     return frozenset(keys)
+
+
+def first_words(text: str) -> list[str]:
+    """The first word of each line that is no comment."""
+    return [line.split()[0] for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 _KEY_HELP: Final = (

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "access-batch-plan"
 """What the signatures are for: a line of the allowed-signers file may be limited to it."""
 
+IN_CONFIG: Final = "Nothing was sent. Correct allowed_signers in the config file."
+
 _PROGRAM: Final = "ssh-keygen"
 _BEGIN: Final = "-----BEGIN SSH SIGNATURE-----"
 _FINISH: Final = "-----END SSH SIGNATURE-----"
@@ -61,7 +63,7 @@ def sign(text: bytes, key: Path) -> str:
     return "".join(lines[3:-3])
 
 
-def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> frozenset[str]:
+def signers_of(text: bytes, signature: str, allowed: Path, at: datetime, *, then: str = IN_CONFIG) -> frozenset[str]:
     """The principals whose key has signed a text: all that the file gives this key, see `may_be_one`.
 
     Args:
@@ -69,6 +71,7 @@ def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> froz
         signature: From `sign`.
         allowed: The allowed-signers file.
         at: When the key must have been valid.
+        then: What the user can do if the file can't be used.
 
     Returns:
         The principals of each line with this key, as the file writes them: names, or lists of patterns. Those of a
@@ -78,7 +81,6 @@ def signers_of(text: bytes, signature: str, allowed: Path, at: datetime) -> froz
         SettingsError: The file can't be used, or OpenSSH is missing.
         PlanRefusedError: The signature is not in its only form.
     """
-    then = "Nothing was sent. Correct allowed_signers in the config file."
     read = read_small(allowed.expanduser(), next_step=then)
     if read is None:
         raise SettingsError(f"There is no file {allowed} of allowed signers.", next_step=then)

@@ -36,7 +36,7 @@ from batch.states import FREE, TRANSITIONS, VOID, Event, State
 from batch.states import IN_DOUBT as DOUBTFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -133,7 +133,7 @@ class Chain:
             self._move(number, row["request"], row["event"])
         try:
             self._add(number, row["event"], row["request"], json.loads(row["detail"]))
-        except (ValueError, TypeError, AttributeError, KeyError):
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             self.faults.append(f"event {number} can't be read")
         if row["signature"] is not None:
             # Whoever changed the ledger may have taken the key or the place away.
@@ -161,6 +161,13 @@ class Chain:
     def greatest_claim(self) -> int:
         """The greatest number of a claim that is known from events; 0 if there is none."""
         return max((claim for claim in self.claims.values() if claim), default=0)
+
+    def parent_faults(self, parents: Mapping[int, int]) -> Iterator[str]:
+        """Differences between the requests that were divided, and those that parts name, by the parts' numbers."""
+        divided = {part: number for number, parts in self.parts.items() for part in parts}
+        for number in sorted(parents.keys() | divided.keys()):
+            if parents.get(number) != divided.get(number):
+                yield f"the request that request {number} is a part of was changed"
 
     def _keep_about(self, public: str) -> None:
         """Only a trusted key may say that a run is another tenant's. Any key may say that the tenant has more names."""

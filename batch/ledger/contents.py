@@ -55,6 +55,19 @@ def item_content(item: RequestItem) -> list[Any]:
     return [*texts, sorted(item.metadata.items()), *_chosen(item.account, item.selection)]
 
 
+def row_content(texts: Iterable[str], metadata: str, account: str, selection: str) -> list[Any]:
+    """What a request says of an item, from a row: the texts are its type, id, comment and dates."""
+    return [*texts, pairs(metadata), *_chosen(account, selection)]
+
+
+def names_hash(meanings: Iterable[Sequence[str]]) -> str:
+    """The hash of what the names in an input mean: of each its kind, name, outcome, id and problem, in their order."""
+    digest = hashlib.sha256()
+    for row in meanings:
+        digest.update(json.dumps(list(row), ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
+
+
 def _chosen(account: str, selection: str) -> tuple[str, ...]:
     """What a request says of a chosen account; nothing without one, as older versions have sealed it."""
     return (account, selection) if account or selection else ()
@@ -72,13 +85,11 @@ def contents(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[i
         people = _people(connection, listed_in)
         items: dict[int, list[list[Any]]] = {}
         for request, *texts, metadata, account, selection in connection.execute(_ITEMS, {"numbers": some}):
-            items.setdefault(request, []).append([*texts, _pairs(metadata), *_chosen(account, selection)])
+            items.setdefault(request, []).append(row_content(texts, metadata, account, selection))
         for number, run, tag, operation, listed, kept, of_run in requests:
             recipients = [people.get(person, "") for person in listed.split()]
             try:
-                seal = content_hash(
-                    run, number, tag or "", operation, recipients, items.get(number, ()), _pairs(of_run)
-                )
+                seal = content_hash(run, number, tag or "", operation, recipients, items.get(number, ()), pairs(of_run))
             except (TypeError, ValueError):
                 seal = ""
             yield number, kept, seal
@@ -94,7 +105,8 @@ def _people(connection: Connection, numbers: set[int]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1000)
-def _pairs(metadata: str | None) -> Any:
+def pairs(metadata: str | None) -> Any:
+    """Metadata by keys, from JSON; None if that can't be read."""
     try:
         return sorted(json.loads(metadata).items()) if metadata else []
     except (ValueError, TypeError, AttributeError, RecursionError):

@@ -73,8 +73,8 @@ _RUN: Final = (
 _URLS: Final = (
     sa.select(t.address.c.url).where(t.address.c.tenant == sa.bindparam("of_tenant")).order_by(t.address.c.url)
 )
-_TEXTS: Final = ("p", "type", "i", "state", "who", "said", "since", "access_request", "imported_at")
-_SCHEMA: Final = {"request": pl.Int64, **dict.fromkeys(_TEXTS, pl.String)}
+REPORT_TEXTS: Final = ("p", "type", "i", "state", "who", "said", "since", "access_request", "imported_at")
+_SCHEMA: Final = {"request": pl.Int64, **dict.fromkeys(REPORT_TEXTS, pl.String)}
 _REPORTS: Final = (
     sa.select(
         t.track.c.request,
@@ -101,19 +101,22 @@ _OF_RUN: Final = _REPORTS.where(t.request.c.run == t.RUN_NUMBER)
 
 def findings_of(connection: Connection, run_id: str) -> dict[int, str]:
     """By request, the hash of the tenant's reports on the changes of a run; requests without any are left out."""
-    return _digests(select_frame(connection, _OF_RUN, _SCHEMA, {"of_run": run_id}))
+    return report_digests(select_frame(connection, _OF_RUN, _SCHEMA, {"of_run": run_id}))
 
 
 def findings_among(connection: Connection, requests: pl.Series) -> dict[int, str]:
     """Like `findings_of`, for requests with these numbers, distinct and sorted."""
-    return _digests(select_among(connection, _REPORTS, t.track.c.request, requests, _SCHEMA))
+    return report_digests(select_among(connection, _REPORTS, t.track.c.request, requests, _SCHEMA))
 
 
-def _digests(reports: pl.DataFrame) -> dict[int, str]:
+def report_digests(reports: pl.DataFrame) -> dict[int, str]:
+    """By request, the hash of the tenant's reports on its changes, whose columns are `request` and REPORT_TEXTS."""
     if reports.is_empty():
         return {}
     # Each text follows its length, so that two different reports never read alike.
-    lines = pl.concat_str(*(part for name in _TEXTS for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name)))
+    lines = pl.concat_str(
+        *(part for name in REPORT_TEXTS for part in (pl.col(name).str.len_bytes(), pl.lit(":"), name))
+    )
     texts = reports.select("request", line=lines).group_by("request").agg(pl.col("line").sort().str.join("\n"))
     return {
         request: hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]

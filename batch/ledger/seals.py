@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from batch.errors import ForeignPlanError
 from batch.ledger import tables as t
 from batch.ledger.chain import EVENTS, Chain, read_chain
-from batch.ledger.contents import content_hash, contents, item_content
+from batch.ledger.contents import content_hash, contents, item_content, names_hash
 from batch.ledger.events import (
     ABOUT,
     ARRIVED,
@@ -242,10 +242,7 @@ def fact_faults(connection: Connection, chain: Chain, *, whole: bool = True) -> 
         yield from (f"{_ABOUT[name]} was changed" for name in names if chain.about.get(name) != now.get(name))
     yield from wave_faults(connection, run_id, chain.waves)
     parents = dict(connection.execute(_PARENTS, {"of_run": run_id}).all())
-    divided = {part: number for number, parts in chain.parts.items() for part in parts}
-    for number in sorted(parents.keys() | divided.keys()):
-        if parents.get(number) != divided.get(number):
-            yield f"the request that request {number} is a part of was changed"
+    yield from chain.parent_faults(parents)
     for number, claimed in connection.execute(_CLAIMED, {"of_run": run_id}):
         if chain.claims.get(number, claimed) != claimed:
             yield f"the moment at which request {number} was sent was changed"
@@ -334,7 +331,7 @@ def signature_faults(connection: Connection, chain: Chain, numbers: Container[in
 
 
 _LEDGER: Final = sa.select(t.about.c.ledger)
-_MEANINGS: Final = (
+MEANINGS: Final = (
     sa.select(*(t.name_meaning.c[name] for name in ("kind", "name", "outcome", "id", "problem")))
     .where(t.name_meaning.c.run == t.RUN_NUMBER)
     .order_by(t.name_meaning.c.kind, t.name_meaning.c.name)
@@ -390,7 +387,4 @@ def has_planned_names(connection: Connection, run_id: str) -> bool:
 
 def names_digest(connection: Connection, run_id: str) -> str:
     """The hash of what the names in a run's input mean."""
-    digest = hashlib.sha256()
-    for row in connection.execute(_MEANINGS, {"of_run": run_id}):
-        digest.update(json.dumps(list(row), ensure_ascii=False).encode() + b"\n")
-    return digest.hexdigest()
+    return names_hash(connection.execute(MEANINGS, {"of_run": run_id}))

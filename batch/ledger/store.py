@@ -14,6 +14,7 @@ from batch.ledger.decisions import DecisionStore
 from batch.ledger.doubts import DoubtStore
 from batch.ledger.engine import connect, reading, writing
 from batch.ledger.events import newest
+from batch.ledger.evidence import evidence_of
 from batch.ledger.export import export
 from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from batch.api.dialects import Rate
     from batch.ledger.calls import RateKey
+    from batch.ledger.evidence import RunEvidence
     from batch.ledger.health import Health
     from batch.ledger.machine_key import LedgerMemory, MachineKey
     from batch.ledger.process import Process
@@ -187,6 +189,10 @@ class Ledger:
     def records(self, run: Run) -> RunRecords:
         """Everything that a report says of a run; see report.records_of."""
         return records_of(self._engine, run)
+
+    def evidence(self, run: Run) -> RunEvidence:
+        """Everything that the ledger has of a run, exactly; see evidence.evidence_of."""
+        return evidence_of(self._engine, run)
 
     def signers(self) -> tuple[Signer, ...]:
         """Who has signed what."""

@@ -315,16 +315,14 @@ def write_csv(path: Path, sheet: Sheet, form: Form, complain: Complain, *, comes
         complain: Takes a sentence if it can't be written, or if an older one is kept.
         comes_back: Whether people submit the file: an older one that somebody has changed is kept under another name.
     """
+    return write_whole(path, lambda file: write_sheet(file, sheet, form), complain, comes_back=comes_back)
+
+
+def write_sheet(file: BinaryIO, sheet: Sheet, form: Form) -> None:
+    """Write rows as CSV in which no cell is a formula."""
     safe = _safe(sheet)
     safe.rows.columns = list(safe.headers)
-    return write_whole(
-        path,
-        lambda file: safe.rows.write_csv(
-            file, quote_style="always", separator=form.delimiter, include_bom=form.is_for_spreadsheets
-        ),
-        complain,
-        comes_back=comes_back,
-    )
+    safe.rows.write_csv(file, quote_style="always", separator=form.delimiter, include_bom=form.is_for_spreadsheets)
 
 
 def write_whole(

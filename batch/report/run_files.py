@@ -68,7 +68,7 @@ def rows_in_results(folders: Sequence[Path], run: str) -> pl.DataFrame:
     """
     for folder in folders:
         try:
-            data = read_whole(folder / RESULTS, most=sys.maxsize)[0].removeprefix(codecs.BOM_UTF8)
+            data = read_whole(folder / RESULTS, most=sys.maxsize)[0]
         except OSError:
             continue
         found = _submitted(data, run)
@@ -77,20 +77,33 @@ def rows_in_results(folders: Sequence[Path], run: str) -> pl.DataFrame:
     return _NO_ROWS
 
 
-def _submitted(data: bytes, run: str) -> pl.DataFrame:
+def read_results(data: bytes) -> tuple[pl.DataFrame, list[str]] | None:
+    """The rows of a results.csv, all as text, and the columns with the ids of person and item.
+
+    None if the user has changed the file so that it can't be read.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
     delimiter = _DELIMITER.search(data, 0, _HEADER_BYTES)
     if delimiter is None:
-        return _NO_ROWS
+        return None
     try:
         frame = pl.read_csv(
             data, separator=delimiter[1].decode(), infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True
         )
     except pl.exceptions.PolarsError:
-        return _NO_ROWS
+        return None
     names = frame.columns
     ids = [next((name for name in (f"_{one}", one) if name in names), "") for one in ("identity_id", "item_id")]
     if not all(ids) or not {"_line", "_class", "_request"} <= set(names):
+        return None
+    return frame, ids
+
+
+def _submitted(data: bytes, run: str) -> pl.DataFrame:
+    if (read := read_results(data)) is None:
         return _NO_ROWS
+    frame, ids = read
+    names = frame.columns
     theirs = [name for name in names if name not in RESERVED_COLUMNS and not has_effect(canonical_name(name, 1))]
     is_ours = (pl.col("_class") == RowClass.SUBMITTED.value) & pl.col("_request").str.starts_with(f"{run}-")
     return (

@@ -70,14 +70,20 @@ def write_report(page: Path, view: RunView, complain: Complain) -> dict[str, str
         The paths of `report` and `changes`; None for one that could not be written.
     """
     beside = csv_beside(page)
-    rows = view.lines.select(pl.col(name).replace("", None).alias(shown) for name, shown in _COLUMNS.items())
+    changes = write_csv(beside, changes_sheet(view.lines), PLAIN, complain)
+    return {"report": write_whole(page, lambda file: write_page(file, view, beside.name), complain), "changes": changes}
+
+
+def write_page(file: BinaryIO, view: RunView, csv_name: str) -> None:
+    """Write the page of a report, which names the file that has every change."""
+    file.writelines(part.encode("utf-8", "replace") for part in run_page(view, csv_name=csv_name))
+
+
+def changes_sheet(lines: pl.DataFrame) -> Sheet:
+    """Every change of a report, as the file beside the page has it."""
+    rows = lines.select(pl.col(name).replace("", None).alias(shown) for name, shown in _COLUMNS.items())
     rows = rows.select(shown_safely(column) for column in rows.iter_columns())
-
-    def write_page(file: BinaryIO) -> None:
-        file.writelines(part.encode("utf-8", "replace") for part in run_page(view, csv_name=beside.name))
-
-    changes = write_csv(beside, Sheet(tuple(rows.columns), rows), PLAIN, complain)
-    return {"report": write_whole(page, write_page, complain), "changes": changes}
+    return Sheet(tuple(rows.columns), rows)
 
 
 def describe_report(view: RunView, files: dict[str, str | None]) -> Iterator[str]:

@@ -59,6 +59,7 @@ OTHERS = {
         "sandbox",
         "help",
     ),
+    *("evidence pack", "evidence verify"),
     *("ledger verify", "ledger backup", "ledger export", "ledger move"),
 }
 """The other commands: they read, or have no run."""
