@@ -150,6 +150,8 @@ def report_faults(content: bytes, lines: pl.DataFrame) -> Iterator[str]:
         yield f"{REPORT} has {found.height:,} changes or other columns; the events lead to {expected.height:,} changes"
         return
     shown = [*_SHOWN.values()]
+    if found.drop(shown).equals(expected.drop(shown)):
+        return
     both = zip(found.drop(shown).iter_rows(), expected.drop(shown).iter_rows(), strict=True)
     for line, (one, other) in enumerate(both, start=2):
         if one != other:

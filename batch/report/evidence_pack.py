@@ -13,6 +13,7 @@ import re
 import struct
 import zipfile
 import zlib
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
@@ -128,40 +129,28 @@ def as_lines(table: pl.DataFrame) -> bytes:
     return b"".join(f"{_encode(row)}\n".encode() for row in table.iter_rows(named=True))
 
 
-def from_lines(content: bytes, schema: Mapping[str, Any] | None = None) -> pl.DataFrame:
+def from_lines(content: bytes, schema: Mapping[str, Any]) -> pl.DataFrame:
     """A table from lines of JSON.
 
     Args:
         content: From `as_lines`.
-        schema: The columns; None to take them from the first line: texts, and `_line` as a number.
+        schema: The columns.
 
     Raises:
         ValueError: It is not as `as_lines` writes it.
     """
     lines = io.BytesIO(content)
-    if schema is None:
-        first = json.loads(lines.readline() or b"{}")
-        schema = {name: pl.Int64 if name == "_line" else pl.String for name in first}
-        lines.seek(0)
-    kinds = [int if kind == pl.Int64 else str for kind in schema.values()]
     frames = [pl.DataFrame(schema=schema)]
-    while some := [line for line, _ in zip(lines, range(_AT_ONCE), strict=False)]:
+    while some := list(islice(lines, _AT_ONCE)):
         try:
-            rows = [_row(line, list(schema), kinds) for line in some]
+            rows = [tuple(json.loads(line).values()) for line in some]
             frames.append(pl.DataFrame(rows, schema=schema, orient="row", strict=True))
-        except (TypeError, OverflowError, RecursionError, pl.exceptions.PolarsError) as error:
+        except (AttributeError, TypeError, OverflowError, RecursionError, pl.exceptions.PolarsError) as error:
             raise ValueError(str(error)) from None
+        # There is one way to write each row, so this finds other names, kinds, blanks and repetitions as well.
+        if as_lines(frames[-1]) != b"".join(some):
+            raise ValueError("a line was written otherwise")
     return pl.concat(frames)
-
-
-def _row(line: bytes, names: Sequence[str], kinds: Iterable[type]) -> tuple[Any, ...]:
-    row = json.loads(line)
-    if list(row) != names or f"{_encode(row)}\n".encode() != line:
-        raise ValueError("a line was written otherwise")
-    values = tuple(row.values())
-    if any(value is not None and type(value) is not kind for value, kind in zip(values, kinds, strict=True)):
-        raise ValueError("a value is of another kind")
-    return values
 
 
 def _require_safe(infos: Sequence[zipfile.ZipInfo], title: str) -> None:
