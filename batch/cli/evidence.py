@@ -52,8 +52,9 @@ def pack(
         str, Option("The saved plan that was submitted.", "FILE", default="where it was, if it is there")
     ] = "",
     input: Annotated[  # noqa: A002 - the option's name
-        str, Option("The input that was submitted.", "FILE", default="where it was, if it is there")
-    ] = "",
+        tuple[str, ...],
+        Option("The input that was submitted; repeatable.", "FILE", default="where it was, if it is there"),
+    ] = (),
 ) -> None:
     """Write everything that is known of a run to one file: rows, plan, events, results, report, signatures.
 
@@ -61,8 +62,7 @@ def pack(
     """
     from batch.commands.evidence import make_evidence
 
-    inputs = [input] if input else []
-    made = make_evidence(settings, run, screen_of(call), runtime(), file=out, plan=plan, inputs=inputs)
+    made = make_evidence(settings, run, screen_of(call), runtime(), file=out, plan=plan, inputs=input)
     show(made.as_json() if call.json else made.describe(), then=DONE)
     raise typer.Exit(made.exit_code)
 

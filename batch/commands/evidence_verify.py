@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 _THEN: Final = "Nothing was verified. Give a file of allowed signers with --trust, see `access-batch help evidence`."
 
 
+_ODD: Final = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError),
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+)
+"""What something that this program never writes can make it raise."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What was found out about a pack.
@@ -56,8 +63,6 @@ class Verdict:
 
     def describe(self) -> Iterator[str]:
         """The result for people."""
-        if self.manifest:
-            yield from describe_pack(self.manifest)
         yield from self.said
         if self.faults:
             yield "This evidence is not sound:"
@@ -108,16 +113,9 @@ def verify_evidence(name: str, *, trust: str = "", head: str = "") -> Verdict:
         found.faults.append("nothing else was checked, since the manifest can't be read")
         return Verdict(manifest={}, faults=found.faults, trust=trust)
     try:
+        found.said += describe_pack(pack.manifest)
         _look_at(pack, found, trust=trust, machines=known, head=head)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-        pl.exceptions.PolarsError,
-    ) as error:
+    except _ODD as error:
         # Somebody has written what this program never writes.
         found.faults.append(f"not everything could be read and checked: {error}")
     faults = [*dict.fromkeys(found.faults)]
@@ -203,7 +201,12 @@ def _look_at_plan(pack: Pack, found: _Findings, trust: str) -> None:
     if not trust or began is None:
         found.said += [f"A signature of the plan, as {one.role}: not checked." for one in plan.signatures]
         return
-    for one, who in signers(plan, Path(trust), began):
+    try:
+        signed = signers(plan, Path(trust), began)
+    except PlanRefusedError:
+        found.faults.append(f"a signature in {PLAN} is not a signature")
+        return
+    for one, who in signed:
         what = f"The plan was {'approved' if one.role == APPROVER else 'planned'} on {one.at}"
         if who:
             found.said.append(f"{what} by {', '.join(sorted(who))}.")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -144,6 +145,7 @@ def test_a_manifest_that_says_something_else_is_named(file: Path) -> None:
     for odd in odd_ones:
         for name in ABOUT:
             assert resealed(file, sound.files, STRANGER, {**sound.manifest, name: odd}), (name, odd)
+            assert [*verify_evidence(str(file.with_name("resealed.zip"))).describe()]
 
 
 def test_a_head_that_was_noted_before_must_be_in_it(program: Program, file: Path) -> None:
@@ -273,6 +275,32 @@ def test_runs_in_every_condition_have_sound_evidence(tmp_path: Path, program: Pr
     imported = evidence(program, tmp_path, "", "--ledger", other)
     assert set(imported["missing"].values()) == {"the run was imported from the tenant's list"}
     assert imported["totals"]["changes"] == len(ROWS)
+
+
+def test_the_evidence_of_a_ledger_that_was_changed_shows_it(tmp_path: Path, program: Program, run: str) -> None:
+    with sqlite3.connect(tmp_path / "data" / "access-batch" / "ledger.db") as ledger:
+        ledger.execute("UPDATE detail SET comment = 'INC9'")
+    ledger.close()
+    made = program("evidence", run, "--out", tmp_path / "pack.zip")
+    assert made.code == 3
+    assert "The ledger is not sound, and the evidence shows it" in made.out
+    ended = program("evidence", "verify", tmp_path / "pack.zip")
+    assert ended.code == 3
+    assert "the changes of request 1 were changed" in ended.out
+
+
+def test_evidence_that_another_machine_collects_needs_trust_in_that_machine(
+    tmp_path: Path, program: Program, run: str
+) -> None:
+    made = program("evidence", run, "--out", tmp_path / "pack.zip", env={"XDG_CONFIG_HOME": str(tmp_path / "other")})
+    assert made.code == 0, made.err
+    assert "has signed no event of the run" in made.out
+    ended = program("evidence", "verify", tmp_path / "pack.zip")
+    assert ended.code == 3
+    pack = unpacked((tmp_path / "pack.zip").read_bytes(), "")
+    keys = [json.loads(pack.files[SIGNATURES])["machine"]["public"], *pack.manifest["keys"]]
+    (tmp_path / "trusted").write_text("".join(f"{key}\n" for key in keys))
+    assert program("evidence", "verify", tmp_path / "pack.zip", "--trust", tmp_path / "trusted").code == 0
 
 
 def test_the_settings_in_it_have_no_secret() -> None:

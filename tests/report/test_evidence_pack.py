@@ -110,6 +110,17 @@ def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     assert "no evidence pack has" in refusal(put_together({**files(), name: b""}))
 
 
+def test_nonsense_in_a_manifest_is_named_or_refused() -> None:
+    begin = b'{"format": "access-batch evidence 1", "files": '
+    for end in (b"{}}", b"NaN}", b'{"a": NaN}}', b'{"a.txt": 3}}', b'"\\ud800"}', b"[" * 900 + b"]" * 900 + b"}"):
+        assert unpacked(put_together({**files(), MANIFEST: begin + end}), "p").faults
+
+
+def test_an_archive_of_very_many_files_is_refused() -> None:
+    names = [f"f{'a' * n}.txt" for n in range(101)]
+    assert "more than any" in refusal(put_together({**files(), **dict.fromkeys(names, b"")}))
+
+
 def test_a_name_that_stands_there_twice_is_refused() -> None:
     data = assembled([stored(name, content) for name, content in [*files().items(), ("a.txt", b"other")]])
     assert "holds a.txt twice" in refusal(data)
