@@ -114,6 +114,7 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     from batch.plan.envelopes import share_bodies  # noqa: PLC0415
     from batch.plan.grants import pack_grants  # noqa: PLC0415
     from batch.plan.pairs import make_pairs, number_item_specs, number_people  # noqa: PLC0415
+    from batch.plan.price_bound import price_bound  # noqa: PLC0415
 
     who, what = number_people(grants), number_item_specs(grants)
     order = np.lexsort((what, who))
@@ -125,7 +126,10 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     request[order] = packed
     together = np.flatnonzero(first >= 0)
     envelopes = pl.DataFrame({"request": together, "number": first[together]}, schema=ENVELOPE_SCHEMA)
-    return request, grant_bound(pairs, limits, nested=nested), envelopes
+    bound = grant_bound(pairs, limits, nested=nested)
+    if effort is Effort.THOROUGH and not nested:
+        bound = max(bound, price_bound(pairs, limits))
+    return request, bound, envelopes
 
 
 def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:
