@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import sqlite3
+import sys
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +18,8 @@ from batch.commands.evidence import settings_without_secrets, text_for_machines
 from batch.commands.evidence_verify import verify_evidence
 from batch.ledger.evidence import TABLES
 from batch.ledger.machine_key import MachineKey
+from batch.ledger.store import Ledger
+from batch.model import Head
 from batch.report.evidence_pack import (
     MANIFEST,
     SIGNATURES,
@@ -246,8 +250,36 @@ def test_what_is_not_there_is_said_and_what_belongs_to_another_run_is_refused(
     assert sorted(made["missing"]) == ["plan", "results"]
     wrong = program("evidence", run, "--input", tmp_path / "a.csv", "--out", tmp_path / "x.zip")
     assert (wrong.code, (tmp_path / "x.zip").exists()) == (2, False)
-    assert program("plan", copy, "--save", tmp_path / "b.plan", "--new-ledger", env=environment(tenant)).code in (2, 3)
     assert program("evidence", run, "--plan", copy, "--out", tmp_path / "x.zip").code == 2
+    other, plan = write_rows(tmp_path / "other.csv", [grant(7, 7)]), tmp_path / "other.plan"
+    assert program("plan", other, "--save", plan, env=environment(tenant)).code == 0
+    wrong = program("evidence", run, "--plan", plan, "--out", tmp_path / "x.zip")
+    assert wrong.code == 2
+    assert "is not the plan that run" in wrong.err
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_nothing_is_written_if_the_file_cannot_be_or_the_run_goes_on(
+    tmp_path: Path, program: Program, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert program("evidence", run, "--out", tmp_path / "file" / "x.zip").code == 2
+    monkeypatch.setattr(Ledger, "head", lambda _self, run: Head(run=run.id, number=99, hash="0" * 64))
+    ended = program("evidence", run, "--out", tmp_path / "x.zip")
+    assert ended.code == 4
+    assert "went on while its evidence was collected" in ended.err
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_an_input_that_came_from_elsewhere_is_asked_for(
+    tmp_path: Path, program: Program, tenant: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    ended = program("submit", "-", "--yes", "--json", env=environment(tenant))
+    assert ended.code == 0, ended.err
+    assert "--input" in evidence(program, tmp_path, ended.json["run"])["missing"]["rows"]
+    assert "rows" not in evidence(program, tmp_path, ended.json["run"], "--input", path)["missing"]
 
 
 def test_results_of_another_submission_are_left_out(tmp_path: Path, program: Program, tenant: RunningSandbox) -> None:
@@ -265,7 +297,7 @@ def test_runs_in_every_condition_have_sound_evidence(tmp_path: Path, program: Pr
     env = {**environment(tenant), "ACCESS_BATCH_SETTLE_AFTER": "0", "ACCESS_BATCH_GIVE_UP_AFTER": "0"}
     doubtful = program("submit", path, "--yes", "--json", env=env)
     run = program("status", "--json").json["run"]
-    evidence(program, tmp_path, run)
+    assert evidence(program, tmp_path, run)["totals"]["standings"]["unconfirmed"] == len(ROWS), doubtful.err
     # The same command again: the results have rows that were submitted before.
     for _ in range(2):
         assert program("submit", path, "--yes", "--json", env=environment(tenant)).code == 0, doubtful.err
