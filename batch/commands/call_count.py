@@ -11,9 +11,13 @@ from batch.status.cheapest_list import is_expensive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from batch.answers.events import RunEvent
     from batch.commands.screen import Screen
+    from batch.commands.session import Access
+    from batch.ledger.budget import MonthCount
+    from batch.ledger.store import Ledger
     from batch.settings import Settings
     from batch.tenant.reading import Reader
 
@@ -71,3 +75,10 @@ def stop_for_lack_of(unknown: Iterable[str], *, forbidden: bool) -> NoReturn:
     """
     kind = SettingsError if forbidden else StoppedError
     raise kind(" ".join(unknown), next_step="Nothing was sent. --check-tenant auto continues without it.")
+
+
+def month_so_far(ledger: Ledger, access: Access, now: datetime) -> MonthCount | None:
+    """The calls of the client in this month; None for the embedded sandbox, which begins anew each time."""
+    if access.reached_by is None:
+        return None
+    return ledger.month_count(access.tenant, access.reached_by.credentials.client_id, now)

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from batch.commands.names import Names
     from batch.commands.precheck import CommandPrecheck
     from batch.commands.screen import Screen
-    from batch.commands.session import Access
     from batch.ledger.budget import MonthCount
-    from batch.ledger.store import Ledger
     from batch.model import Tally
     from batch.pipeline import Classified
     from batch.plan import Plan
@@ -141,13 +139,6 @@ def _warnings(
         yield from describe_cautions(check.tenant_settings, check.approvals, settings.pace, requests)
     yield from check.end_dates
     yield from describe_warnings(check.preflight.warned, several_files=check.preflight.several_files)
-
-
-def month_so_far(ledger: Ledger, access: Access, now: datetime) -> MonthCount | None:
-    """The calls of the client in this month; None for the embedded sandbox, which begins anew each time."""
-    if access.reached_by is None:
-        return None
-    return ledger.month_count(access.tenant, access.reached_by.credentials.client_id, now)
 
 
 def require_folder(settings: Settings, inputs: Sequence[str]) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from batch.answers.events import PrecheckResult, tell_each
-from batch.commands.call_count import CallCount, stop_for_lack_of
+from batch.commands.call_count import CallCount, month_so_far, stop_for_lack_of
 from batch.commands.interrupt import on_interrupt
-from batch.commands.plan_view import month_so_far
 from batch.commands.preflight import CommandPreflight
 from batch.commands.questions import Questions
 from batch.commands.session import notices_on, require_fit_token

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from batch.commands.accounts import Accounts
+from batch.commands.call_count import month_so_far
 from batch.commands.guards import require_within_limits
 from batch.commands.loading import digest_in, load
 from batch.commands.names import Names
-from batch.commands.plan_view import month_so_far, require_folder, view_of, write_files
+from batch.commands.plan_view import require_folder, view_of, write_files
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.saved_plans import save, saved_plan
 from batch.commands.session import SessionFactory, find_access, notices_on, results_folder, tenant_name
