@@ -81,14 +81,16 @@ def view_of(
     )
     shown = check.tenant_settings if check else None
     requester = shown.requester if shown else None
-    requests = count_states(tally.requests)["unsent"]
+    states = count_states(tally.requests)
+    requests = states["unsent"]
     planned = int(lines.get_column("request").is_not_null().sum())
     return plan_view(
         lines,
         rows={row_class.value: number for row_class, number in classified.rows.items()},
         cost=Cost(
             requests=requests,
-            lower_bound=lower_bound,
+            # What is left of a run may need fewer than all of it.
+            lower_bound=lower_bound if requests == states["planned"] else 0,
             checking=names.counts.calls + (checked.calls if checked else 0),
             tracking=tracking_calls(planned),
             rate=check.pace if check else settings.pace,

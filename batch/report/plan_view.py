@@ -97,7 +97,7 @@ class Cost:
 
     Attributes:
         requests: Requests to send.
-        lower_bound: No plan of these changes needs fewer.
+        lower_bound: No plan of these changes needs fewer; 0 if that is not known.
         checking: Calls made to look up names and to ask what the tenant knows.
         tracking: About how many calls one look takes at all changes after they are sent.
         rate: The limit for all calls.

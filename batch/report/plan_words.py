@@ -113,6 +113,12 @@ def describe_cost(cost: Cost) -> Iterator[str]:
     rate = f"{cost.rate.requests} calls per {cost.rate.seconds:g} s"
     least = f", at least {duration(cost.seconds)} at {rate}" if cost.seconds else ""
     yield f"Sending takes {count(cost.requests, 'request')}{least}."
+    if cost.requests > (bound := cost.lower_bound) > 0:
+        # Rounded up, so that it is true.
+        most = -(-100 * (cost.requests - bound) // bound)
+        yield f"No plan needs fewer than {bound:,}: this is at most {most:,} % above the minimum."
+    elif cost.requests == bound:
+        yield "No plan needs fewer."
     if cost.without_tickets is not None and cost.without_tickets < cost.requests:
         yield f"Tickets in comments divide them: {count(cost.without_tickets, 'request')} would do without."
     checking = f"Planning took {count(cost.checking, 'call')}" if cost.checking else "Planning took no calls"

@@ -217,8 +217,7 @@ def describe_outcome(
     changes, requests = summary.by_state, count_states(summary.tally.requests)
     if summary.dry_run:
         left = f"{count(changes['unsent'], 'change')} in {count(requests['unsent'], 'request')}"
-        bound = f" (minimum possible: {summary.lower_bound:,})"
-        yield f"{left}{bound}." if changes["unsent"] else "Nothing to send."
+        yield f"{left}." if changes["unsent"] else "Nothing to send."
         yield "Nothing was sent."
         return
     if not summary.posts_now:

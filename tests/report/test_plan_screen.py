@@ -56,11 +56,11 @@ def test_detail_shows_every_item_group_and_change() -> None:
     assert not [one for one in shown if "--detail" in one]
     assert sum(one.startswith("line ") for one in shown) == len(MANY) + 2
     name = f"役割 100 {'very ' * 20}long"
-    assert shown[-5] == (
+    assert shown[-6] == (
         f"line 822: grant of role {name} ({hex_id(100)}) for {hex_id(1)} until 2030-01-01T00:00:00Z: repeated "
         "(repeats line 2 of in.csv)"
     )
-    assert shown[-4].startswith("line 823: grant of role y for x: rejected (identity_id_shape; item_id_shape: ")
+    assert shown[-5].startswith("line 823: grant of role y for x: rejected (identity_id_shape; item_id_shape: ")
 
 
 def test_a_small_plan_says_it_in_few_lines() -> None:
@@ -71,6 +71,7 @@ def test_a_small_plan_says_it_in_few_lines() -> None:
         "  role Clerk                                              1        1  2030-01-01",
         "It is one change.",
         "Sending takes 1 request.",
+        "No plan needs fewer.",
         "Planning took 3 calls; each look at their progress takes about 1 call.",
         "Altogether about 303 calls, 295 of them for a day of tracking.",
     ]
@@ -87,6 +88,22 @@ def test_a_plan_says_what_is_left_of_the_months_calls_and_whether_that_is_enough
     assert f"Of {budget:,} calls in 2026-11, {budget - 250} are left, less those of other programs." in shown
     assert ("too little" not in shown[-1]) is is_enough
     assert made.as_json()["calls"] | {"altogether": 303, "left_in_month": budget - 250} == made.as_json()["calls"]
+
+
+@pytest.mark.parametrize(
+    ("requests", "bound", "said"),
+    [
+        (69, 51, ["No plan needs fewer than 51: this is at most 36 % above the minimum."]),
+        (100, 50, ["No plan needs fewer than 50: this is at most 100 % above the minimum."]),
+        (1_001, 1_000, ["No plan needs fewer than 1,000: this is at most 1 % above the minimum."]),
+        (51, 51, ["No plan needs fewer."]),
+        (51, 0, []),
+    ],
+)
+def test_a_plan_says_how_far_it_may_be_from_the_best_one(requests: int, bound: int, said: list[str]) -> None:
+    cost = Cost(requests=requests, lower_bound=bound, checking=0, tracking=1, rate=Rate(requests=100, seconds=10))
+    shown = list(describe_plan(view(line(1), cost=cost)))
+    assert [one for one in shown if one.startswith("No plan")] == said
 
 
 def test_a_day_of_tracking_has_as_many_looks_as_the_tracker_makes() -> None:
