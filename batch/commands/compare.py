@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batch.answers.events import tell_each
 from batch.commands.import_ import ImportReader
 from batch.commands.session import notices_on, require_fit_token
-from batch.errors import RunHeldError, SettingsError
+from batch.errors import RunHeldError, SettingsError, StoppedError
 from batch.loops.compare import Comparison, not_proven
 from batch.status.adopt import AdoptionOutcome
 from batch.tenant.status import Page
@@ -65,6 +65,8 @@ class CommandComparison:
                 f"another process works on {' and '.join(compared.left_alone)}, and some of its requests have arrived"
             )
             raise not_proven(missing or held, str(heads.folder / ledger_id))
+        if compared.forgotten:
+            raise _forgotten(compared.forgotten)
         doubted = self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(
@@ -128,6 +130,21 @@ class CommandComparison:
         missing = f"{count(left, 'requested change')} can't be imported, since {reasons}"
         self._screen.say(f"The ledger does not know everything that was requested: {missing}.")
         return missing
+
+
+def _forgotten(runs: Sequence[str]) -> StoppedError:
+    """The end of a command that can't record what has arrived, as another process may work on its run.
+
+    Going on would move the time from which the next comparison reads the list.
+    """
+    several = len(runs) > 1
+    return StoppedError(
+        f"The ledger was put back or copied: the tenant lists requests of {'runs' if several else 'run'} "
+        f"{' and '.join(runs)} that were never sent, by this ledger. Another process works on "
+        f"{'them' if several else 'it'}, or has died within the last minute.",
+        next_step="Nothing more was sent. Stop that process, wait a minute, and run the same command again: it records "
+        "what has arrived.",
+    )
 
 
 def may_be_one(tenant: str, other: str) -> SettingsError:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.chain import CLOCK
-from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
+from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, LOST, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
 from batch.ledger.holders import known
 from batch.ledger.messages import ask
 from batch.ledger.moving import move
@@ -66,6 +66,7 @@ def begin_attempts(
         TOKEN_EXPIRES: instant(token_expires),
         PROCESS: known(connection, process).id if process else None,
         CLOCK: clock,
+        LOST: None if process else True,
     }
     entries = [entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, made, claim)]
     return bodies, events.append(connection, planned[0].run, entries, last)

@@ -120,6 +120,7 @@ class Chain:
         self._planned_by: dict[int, str] = {}
         self._unsealed: list[int] = []
         self._moved: list[tuple[int, State, State]] = []
+        self._lost: set[int] = set()
 
     def read(self, row: Mapping[str, Any]) -> None:
         """Read the next event: its columns, and the `public` key that signed it."""
@@ -185,6 +186,8 @@ class Chain:
         except (KeyError, ValueError):
             self.faults.append(f"event {event} ({name}) can't happen to request {request}")
             return
+        if state is State.SENDING and request in self._lost and after is not State.UNCONFIRMED:
+            self.faults.append(f"event {event} ({name}) answers an attempt that the ledger has lost")
         if name == Event.MISTRUSTED and state in VOID:
             self.revived.add(request)
         if name == Event.MISTRUSTED and not self._may_be_doubted_again(request):
@@ -222,7 +225,8 @@ class Chain:
                 self.freed[part] = self.freed[request]
 
     def _refuse_foreign(self, request: int, public: str) -> None:
-        if self._planned_by.get(request, public) != public:
+        # Whoever doubts a request says only that somebody may have sent it.
+        if request not in self._lost and self._planned_by.get(request, public) != public:
             self.faults.append(f"request {request} was sent under a key that has not planned it")
 
     def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
@@ -270,6 +274,7 @@ class Chain:
 
     def _count_claims(self, name: str, request: int, detail: Mapping[str, Any]) -> None:
         if name == Event.CLAIMED:
+            (self._lost.add if detail.get(LOST) else self._lost.discard)(request)
             self.claims.pop(request, None)
             if CLAIM in detail:
                 self.claims[request] = int(detail[CLAIM])

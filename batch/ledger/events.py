@@ -83,7 +83,8 @@ IN_DOUBT: Final = "in_doubt"
 """In the detail of a division: the numbers of the new requests that are UNCONFIRMED from their beginning."""
 
 LOST: Final = "lost"
-"""In the detail of a division: what arrived did so by an attempt that the ledger has lost, so it has no claim."""
+"""In the detail of an attempt: the ledger has lost it, so nobody knows who made it. In that of a division: what arrived
+did so by such an attempt, and has no claim."""
 
 FINGERPRINT: Final = "body_sha256"
 """In the detail of an attempt: the fingerprint of the body that was sent."""

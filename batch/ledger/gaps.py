@@ -20,7 +20,7 @@ from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import divide, move
-from batch.ledger.remembered import remembered_of, rows_elsewhere, runs_elsewhere
+from batch.ledger.remembered import forgotten_of, remembered_of, rows_elsewhere, runs_elsewhere
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run
@@ -70,6 +70,7 @@ class Compared:
         in_doubt: Planned requests that may have been sent in one body with requests that have arrived. They are
             UNCONFIRMED now.
         left_alone: Runs that have planned changes that have arrived, but on which another process works.
+        forgotten: Those of them whose requests the tenant lists although the ledger says that they were never sent.
         other: The name of another tenant of the ledger, if rows show requests to it: it may be this one. Then only
             arrivals at the other are recorded, as an arrival would else count for both.
     """
@@ -78,6 +79,7 @@ class Compared:
     unknown: tuple[StatusRow, ...]
     in_doubt: int = 0
     left_alone: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
     other: str = ""
 
 
@@ -217,7 +219,7 @@ class Gaps:
         connection: Connection,
         url: str,
         process: Process,
-        accounts: Iterable[tuple[StatusRow, Remembered | Account]],
+        accounts: Sequence[tuple[StatusRow, Remembered | Account]],
         now: datetime,
     ) -> Compared:
         arrived: dict[int, dict[tuple[str, str], StatusRow]] = {}
@@ -236,7 +238,13 @@ class Gaps:
         ]
         self._doubt(connection, companions, now)
         unknown = tuple(row for row, account in accounts if account is Account.UNKNOWN)
-        return Compared(arrived=sum(taken), unknown=unknown, in_doubt=len(companions), left_alone=held)
+        return Compared(
+            arrived=sum(taken),
+            unknown=unknown,
+            in_doubt=len(companions),
+            left_alone=held,
+            forgotten=forgotten_of(connection, accounts, held),
+        )
 
     def other_tenant(self, url: str, lost: Iterable[Head]) -> str:
         """The name of another tenant that may be this one, as it has planned requests in runs whose heads are lost.

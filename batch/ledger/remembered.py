@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from batch.api.dialects import Operation
 from batch.ledger import tables as t
+from batch.ledger.rows import REQUEST
 from batch.states import VOID, State
 from batch.status.compare import Remembered, pair_keys
 from batch.status.matching import request_id
@@ -117,3 +118,26 @@ def _one(row: Any) -> Remembered:
         state=State(row.state),
         access_request=row.access_request or "",
     )
+
+
+def forgotten_of(
+    connection: Connection, accounts: Iterable[tuple[StatusRow, object]], runs: Iterable[str]
+) -> tuple[str, ...]:
+    """Those of some runs of which rows show requests that were sent, and that the ledger has not sent.
+
+    A request is claimed before it is sent, so the ledger has lost the claim, whoever works on its run.
+
+    Args:
+        connection: In a transaction that began after the rows were read.
+        accounts: Rows, each with the change that has arrived with it.
+        runs: Ids of runs.
+    """
+    names = {run: set[RequestId]() for run in runs}
+    for row, account in accounts:
+        name = RequestId.read(request_id(row))
+        if isinstance(account, Remembered) and account.id.run in names and name is not None:
+            names[account.id.run].add(name)
+    numbers = sorted({name.number for some in names.values() for name in some})
+    query = REQUEST.where(t.request.c.number.in_(numbers), t.request.c.state != State.PLANNED.value)
+    sent = {RequestId(row.run_id, row.number, row.tag or "") for row in connection.execute(query)} if numbers else set()
+    return tuple(run for run, some in names.items() if some - sent)

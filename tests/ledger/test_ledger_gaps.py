@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.ledger.gaps import Compared
+from batch.ledger.machine_key import MachineKey
 from batch.model import Head
 from batch.states import State
 from tests.builders import NOW, our_row, product
-from tests.ledger.ledger_helpers import FAILED, ME, THROTTLED, Place, claim, record, rows, singles, write
+from tests.ledger.ledger_helpers import (
+    FAILED,
+    ME,
+    THROTTLED,
+    Place,
+    a_process,
+    claim,
+    open_ledger,
+    record,
+    rows,
+    singles,
+    write,
+)
 
 if TYPE_CHECKING:
     from batch.ledger.store import Ledger
@@ -69,6 +82,31 @@ def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_ch
     assert sum(doubt.request.changes for doubt in doubts) == 5
     assert not any(doubt.arrived for doubt in doubts), "the body in doubt may still not have arrived"
     assert ledger.gaps.take(run.tenant, ME, [lost], NOW) == Compared(arrived=0, unknown=())
+    assert ledger.verify() == ()
+
+
+@pytest.mark.parametrize("name", ["the planned one", "one that the ledger has lost"])
+def test_what_arrived_of_a_run_that_another_process_holds_is_named_unless_that_process_has_sent_it(
+    ledger: Ledger, path: Place, name: str
+) -> None:
+    run = write(ledger, *singles(2))
+    claim(ledger, run, process=a_process())
+    names = ledger.requests.ids(run)
+    sent, planned = our_row(names[1], "i000"), our_row(names[2] if "planned" in name else f"{run.id}-99-zzz", "i001")
+    assert ledger.gaps.take(run.tenant, ME, [sent], NOW).forgotten == ()
+    compared = ledger.gaps.take(run.tenant, ME, [sent, planned], NOW)
+    assert (compared.arrived, compared.left_alone, compared.forgotten) == (0, (run.id,), (run.id,))
+    assert states(path) == {"SENDING": 1, "PLANNED": 1}
+    later = ledger.gaps.take(run.tenant, ME, [sent, planned], NOW + timedelta(minutes=5))
+    assert (later.arrived, later.forgotten) == (1, ())
+
+
+def test_a_machine_may_doubt_what_another_one_has_planned(ledger: Ledger, path: Place) -> None:
+    with open_ledger(path, key=lambda: MachineKey(b"another machine's key...........")) as other:
+        run = write(other, *singles(3))
+    assert ledger.gaps.doubt_claimed([Head(run=run.id, number=40, hash="1" * 64, sent=2)], ME, NOW) == 2
+    assert states(path) == {"UNCONFIRMED": 2, "PLANNED": 1}
+    ledger.requests.check(run)
     assert ledger.verify() == ()
 
 

@@ -308,6 +308,16 @@ def test_a_request_is_not_doubted_again_if_it_was_refused_or_a_part_was_accepted
         ledger.requests.check(run)
 
 
+def test_what_another_machine_claims_to_have_lost_is_doubted_and_never_answered(ledger: Ledger, path: Place) -> None:
+    run = write(ledger, *singles(2))
+    ledger.runs.release(run, ME, NOW)
+    add(path, run, "claimed", 1, lost=True)
+    add(path, run, "accepted", 1)
+    alter(path, "UPDATE request SET state = 'ACCEPTED', attempts = 1 WHERE number = 1")
+    with pytest.raises(LedgerChangedError, match="answers an attempt that the ledger has lost"):
+        ledger.requests.check(run)
+
+
 def test_requests_that_are_planned_once_more_are_found(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(2))
     record(ledger, claim(ledger, run), ACCEPTED)
