@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,14 +12,15 @@ import polars as pl
 from batch.commands.evidence import describe_pack, text_for_machines, text_for_people
 from batch.commands.plan_signatures import signers
 from batch.commands.runs import KEY, first_words, require_head
-from batch.credentials.ssh_signatures import signers_of
+from batch.credentials.ssh_signatures import in_words, signers_of
 from batch.errors import InputFileError, PlanRefusedError, SettingsError
 from batch.files import read_small, read_whole
 from batch.ledger.evidence import replay
 from batch.ledger.machine_key import has_signed, key_name
 from batch.plan.saved import APPROVER, from_bytes
 from batch.report.evidence_check import PLAN, evidence_in, listed, said_faults
-from batch.report.evidence_pack import MANIFEST, MOST_BYTES, SIGNATURES, as_document, unpacked
+from batch.report.evidence_form import manifest_faults, signatures_in
+from batch.report.evidence_pack import MANIFEST, MOST_BYTES, SIGNATURES, unpacked
 from batch.text import moment
 
 if TYPE_CHECKING:
@@ -109,8 +109,9 @@ def verify_evidence(name: str, *, trust: str = "", head: str = "") -> Verdict:
     known = _trusted_machines(trust)
     found = _Findings()
     found.faults += pack.faults
-    if not pack.manifest:
-        found.faults.append("nothing else was checked, since the manifest can't be read")
+    odd = [*manifest_faults(pack.manifest)] if pack.manifest else []
+    if odd or not pack.manifest:
+        found.faults += [*odd, f"nothing else was checked, since access-batch has not written this {MANIFEST}"]
         return Verdict(manifest={}, faults=found.faults, trust=trust)
     try:
         found.said += describe_pack(pack.manifest)
@@ -170,7 +171,7 @@ def _people(pack: Pack, found: _Findings, trust: str) -> Iterator[str]:
             continue
         text = text_for_people(_digest(pack), one["at"])
         try:
-            who = ", ".join(sorted(signers_of(text, one["signature"], Path(trust), at, then=_THEN)))
+            who = in_words(signers_of(text, one["signature"], Path(trust), at, then=_THEN))
         except PlanRefusedError:
             who = ""
         if who:
@@ -209,7 +210,7 @@ def _look_at_plan(pack: Pack, found: _Findings, trust: str) -> None:
     for one, who in signed:
         what = f"The plan was {'approved' if one.role == APPROVER else 'planned'} on {one.at}"
         if who:
-            found.said.append(f"{what} by {', '.join(sorted(who))}.")
+            found.said.append(f"{what} by {in_words(who)}.")
         else:
             found.faults.append(f"the plan's signature of {one.at}, as {one.role}, is by nobody whom {trust} allows")
 
@@ -229,13 +230,9 @@ def _trusted_machines(trust: str) -> frozenset[str]:
 
 
 def _signatures(pack: Pack) -> dict[str, Any]:
-    try:
-        document = json.loads(pack.files[SIGNATURES])
-    except KeyError:
-        raise ValueError(f"{SIGNATURES} is missing") from None
-    if not isinstance(document, dict) or as_document(document) != pack.files[SIGNATURES]:
-        raise ValueError(f"{SIGNATURES} was changed")
-    return document
+    if SIGNATURES not in pack.files:
+        raise ValueError(f"{SIGNATURES} is missing")
+    return signatures_in(pack.files[SIGNATURES])
 
 
 def _digest(pack: Pack) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from batch.commands.screen import Consent
-from batch.credentials.ssh_signatures import key_of_signature, may_be_one, sign, signers_of
+from batch.credentials.ssh_signatures import in_words, key_of_signature, may_be_one, sign, signers_of
 from batch.errors import DeclinedError, PlanRefusedError, SettingsError
 from batch.plan.saved import APPROVER, DATE, PLANNER, PlanSignature, signed_text
 from batch.tenant.address import tenant_names
@@ -90,7 +90,7 @@ def approve(
         )
     signed = latest.signed(signature)
     approvers = _approvers(signed, settings, now)
-    return signed, ", ".join(sorted(approvers[-1])), len(approvers)
+    return signed, in_words(approvers[-1]), len(approvers)
 
 
 def require_signatures(plan: SavedPlan, name: str, settings: Settings, *, at: datetime) -> None:
@@ -136,7 +136,7 @@ def describe_signatures(plan: SavedPlan, settings: Settings, at: datetime) -> It
             yield f"{_ROLES.get(one.role, one.role)} {one.at}: not checked, as no file of allowed signers is set"
         return
     for one, principals in signers(plan, settings.allowed_signers, at):
-        who = ", ".join(sorted(principals)) or "INVALID: no allowed signer has made this signature"
+        who = in_words(principals) or "INVALID: no allowed signer has made this signature"
         if not principals and (before := _signed_then(plan, one, settings.allowed_signers)):
             who = f"INVALID: {before}, whose key has expired since"
         yield f"{_ROLES.get(one.role, one.role)} {one.at}: {who}"
@@ -174,7 +174,7 @@ def _approvers(plan: SavedPlan, settings: Settings, at: datetime) -> list[frozen
         key = key_of_signature(one.signature)
         if key in keys or any(may_be_one(name, before) for name in who for before in seen):
             raise PlanRefusedError(
-                f"{', '.join(sorted(who))} has planned or approved it already, or somebody with the same key or a name "
+                f"{in_words(who)} has planned or approved it already, or somebody with the same key or a name "
                 "that allowed_signers does not tell apart; an approval needs another person.",
                 next_step="Nothing was sent or signed. Ask somebody else: access-batch approve PLAN. If that was "
                 "somebody else, give each key a name of its own in allowed_signers.",
@@ -191,7 +191,7 @@ def _signed_then(plan: SavedPlan, one: PlanSignature, allowed: Path) -> str:
         at = datetime.strptime(one.at, DATE).replace(tzinfo=UTC)
     except ValueError:
         return ""
-    return ", ".join(sorted(signers_of(signed_text(plan.digest, one.role, one.at), one.signature, allowed, at)))
+    return in_words(signers_of(signed_text(plan.digest, one.role, one.at), one.signature, allowed, at))
 
 
 def _require_unexpired(plan: SavedPlan, one: PlanSignature, allowed: Path) -> None:

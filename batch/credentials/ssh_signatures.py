@@ -115,6 +115,13 @@ def _signer_by(line: str, text: bytes, framed: str, *, moment: str) -> str:
         return on_one_line(",".join(principals), most=_MOST_PRINCIPALS) if has_signed else ""
 
 
+def in_words(principals: Iterable[str]) -> str:
+    """Who has signed, from `signers_of`, for a sentence: a pattern is nobody's name."""
+    return ", ".join(
+        f"somebody whose key is allowed for '{one}'" if {"*", "?", "!"} & {*one} else one for one in sorted(principals)
+    )
+
+
 def may_be_one(one: str, other: str) -> bool:
     """Whether principals, as an allowed-signers file writes them, may be the same person.
 

@@ -33,16 +33,22 @@ SIGNATURES: Final = "signatures.json"
 MOST_BYTES: Final = 1 << 30
 """Of a file in a pack, and of a pack."""
 
-_MOST_FILES: Final = 100
+_MOST_FILES: Final = 40
 _MOST_IN_ALL: Final = 1 << 31
 _MOST_RATIO: Final = 400
 """How many times its size in the archive a file may have."""
+
+_BEYOND: Final = 1 << 20
+"""How many bytes all files together may have beyond that."""
+
+_ENTRY: Final = b"PK\1\2"
+"""What each file's entry in an archive's directory begins with."""
 
 _NAME: Final = re.compile(r"(?:[a-z]+/)?[a-z][a-z_-]*\.[a-z]+", re.ASCII)
 _AT_ONCE: Final = 50_000
 """Lines that become a table at once: this bounds the memory."""
 
-_CHEAP: Final = 1 << 20
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -50,7 +56,7 @@ class Pack(NamedTuple):
     """The files of a pack that was read.
 
     Attributes:
-        manifest: What the pack is; empty if that file is damaged.
+        manifest: What the pack is; empty if that file is damaged, or written otherwise than `as_document` does.
         files: The content of each file by its name, also of the manifest and the signatures.
         faults: What is wrong with them, as sentences.
     """
@@ -107,21 +113,25 @@ def unpacked(data: bytes, title: str) -> Pack:
     Raises:
         InputFileError: It is no pack, only a part of one, or one that could not be read safely.
     """
+    # Even to list very many files would take long.
+    if (number := data.count(_ENTRY)) > _MOST_FILES:
+        raise _refused(f"{title} holds {number:,} files, more than any evidence pack.")
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        infos = archive.infolist()
+        infos = zipfile.ZipFile(io.BytesIO(data)).infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, struct.error):
         raise _refused(f"{title} is not an evidence pack, or only a part of one is there.") from None
-    _require_safe(infos, title)
-    files, damaged = _contents(archive, infos)
+    _require_safe(infos, title, most=len(data))
+    members = [Member(one.filename, one.CRC, one.file_size, _raw(data, one), one.compress_type) for one in infos]
+    raw = {one.name: one.raw for one in members}
+    files, damaged = _contents(members)
     manifest = _manifest(files, damaged, title)
-    raw = {info.filename: _raw(data, info) for info in infos}
-    members = [Member(one.filename, one.CRC, one.file_size, raw[one.filename], one.compress_type) for one in infos]
     faults = [f"{name} is damaged" for name in damaged]
     if not damaged and not (_is_ordered(infos) and assembled(members) == data):
         faults.append("the archive was changed around its files: access-batch has not written it like this")
     if manifest:
         faults += _file_faults(manifest, files, raw, damaged)
+        if not _is_as_written(manifest, files[MANIFEST]):
+            return Pack({}, files, [*faults, f"{MANIFEST} was changed"])
     return Pack(manifest, files, faults)
 
 
@@ -154,38 +164,65 @@ def from_lines(content: bytes, schema: Mapping[str, Any]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _require_safe(infos: Sequence[zipfile.ZipInfo], title: str) -> None:
+def _require_safe(infos: Sequence[zipfile.ZipInfo], title: str, *, most: int) -> None:
     """Refuse what no pack has, before anything of it is unpacked."""
     # Python ends a name at its first NUL.
     names = [info.orig_filename for info in infos]
     if MANIFEST not in names:
         raise _refused(f"{title} is another kind of archive: it has no {MANIFEST}.")
-    if len(names) > _MOST_FILES:
-        raise _refused(f"{title} holds {len(names):,} files, more than any evidence pack.")
     if odd := next((name for name in names if not _NAME.fullmatch(name)), None):
         raise _refused(f"{title} holds a file {odd[:80]!r}, whose name no evidence pack has.")
-    if len({*names}) != len(names):
-        double = next(name for name in names if names.count(name) > 1)
+    if double := next((name for n, name in enumerate(names) if name in names[:n]), None):
         raise _refused(f"{title} holds {double} twice.")
     if any(info.flag_bits & 1 for info in infos):
         raise _refused(f"{title} is encrypted; evidence packs are not.")
-    large = [info for info in infos if info.file_size > max(_MOST_RATIO * info.compress_size, _CHEAP)]
-    large += [info for info in infos if info.file_size > MOST_BYTES]
-    if large or sum(info.file_size for info in infos) > _MOST_IN_ALL:
-        what = large[0].filename if large else "its files together"
-        raise _refused(f"{title} was not unpacked: {what} would be larger than any evidence of this size.")
+    if odd := next((info.filename for info in infos if info.compress_type not in _METHODS), None):
+        raise _refused(f"{title} holds {odd} in a form of compression that no evidence pack has.")
+    _require_small(infos, title, most=most)
 
 
-def _contents(archive: zipfile.ZipFile, infos: Iterable[zipfile.ZipInfo]) -> tuple[dict[str, bytes], list[str]]:
+def _require_small(infos: Sequence[zipfile.ZipInfo], title: str, *, most: int) -> None:
+    """Refuse what would take much more than the archive does."""
+    if sum(info.compress_size for info in infos) > most:
+        raise _refused(f"{title} is not an evidence pack, or only a part of one is there.")
+    sizes = [info.file_size for info in infos]
+    beyond = sum(max(0, info.file_size - _MOST_RATIO * info.compress_size) for info in infos)
+    if beyond > _BEYOND or max(sizes) > MOST_BYTES or sum(sizes) > _MOST_IN_ALL:
+        largest = infos[sizes.index(max(sizes))].filename
+        raise _refused(
+            f"{title} was not unpacked: its files, of which {largest} is the largest, would be larger than those of "
+            "any evidence of this size."
+        )
+
+
+def _contents(members: Iterable[Member]) -> tuple[dict[str, bytes], list[str]]:
     """The contents of the files that can be read, and the names of the others."""
     files: dict[str, bytes] = {}
     damaged = []
-    for info in infos:
+    for member in members:
         try:
-            files[info.filename] = archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError):
-            damaged.append(info.filename)
+            files[member.name] = _content(member)
+        except (ValueError, zlib.error):
+            damaged.append(member.name)
     return files, sorted(damaged)
+
+
+def _content(member: Member) -> bytes:
+    """The content of a file; no more of it is unpacked than the archive says that there is.
+
+    Raises:
+        ValueError: There is another one.
+        zlib.error: It can't be unpacked.
+    """
+    content = member.raw
+    if member.method == zipfile.ZIP_DEFLATED:
+        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        content = inflater.decompress(member.raw, member.size + 1)
+        if not inflater.eof or inflater.unused_data:
+            raise ValueError("it ends elsewhere")
+    if len(content) != member.size or zlib.crc32(content) != member.crc:
+        raise ValueError("it is another one")
+    return content
 
 
 def _manifest(files: Mapping[str, bytes], damaged: Sequence[str], title: str) -> dict[str, Any]:
@@ -231,12 +268,13 @@ def _file_faults(
             yield f"{name} does not belong to it: {MANIFEST} does not list it"
         elif found[name] != listed[name]:
             yield f"{name} was changed"
+
+
+def _is_as_written(manifest: Mapping[str, Any], content: bytes) -> bool:
     try:
-        is_as_written = as_document(manifest) == files[MANIFEST]
+        return as_document(manifest) == content
     except (ValueError, RecursionError):
-        is_as_written = False
-    if not is_as_written:
-        yield f"{MANIFEST} was changed"
+        return False
 
 
 class Member(NamedTuple):

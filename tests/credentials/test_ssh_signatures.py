@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch.credentials.ssh_signatures import may_be_one, sign, signers_of
+from batch.credentials.ssh_signatures import in_words, may_be_one, sign, signers_of
 from batch.errors import PlanRefusedError, SettingsError
 from tests.ssh_keys import allow, new_key, requires_ssh
 
@@ -54,6 +54,12 @@ def test_a_principal_may_be_a_list_of_patterns(tmp_path: Path, written: str) -> 
     anna = new_key(tmp_path / "anna")
     allowed = allow(tmp_path, {written: anna})
     assert signers_of(b"text", sign(b"text", anna), allowed, NOW) == {written}
+
+
+def test_a_pattern_is_not_said_to_be_a_person() -> None:
+    assert in_words({"ben@acme.com", "anna@acme.com,a.n@acme.com"}) == "anna@acme.com,a.n@acme.com, ben@acme.com"
+    for pattern in ("*", "*,!anna@acme.com", "ann?@acme.com"):
+        assert in_words([pattern]) == f"somebody whose key is allowed for '{pattern}'"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from batch.commands.evidence import settings_without_secrets, text_for_machines
 from batch.commands.evidence_verify import verify_evidence
+from batch.errors import InputFileError
 from batch.ledger.evidence import TABLES
 from batch.ledger.machine_key import MachineKey
 from batch.ledger.store import Ledger
@@ -152,6 +153,54 @@ def test_a_manifest_that_says_something_else_is_named(file: Path) -> None:
             assert [*verify_evidence(str(file.with_name("resealed.zip"))).describe()]
 
 
+def test_a_manifest_of_another_form_is_named_and_nothing_of_it_is_shown(program: Program, file: Path) -> None:
+    sound = unpacked(file.read_bytes(), "")
+    totals = sound.manifest["totals"]
+    about = {name: value for name, value in sound.manifest["about"].items() if name != "name"}
+    others: dict[str, dict[str, Any]] = {
+        "'about.name' is missing": {"about": about},
+        "'totals.attempts' is not as access-batch writes it": {"totals": {**totals, "attempts": 2.0}},
+        "'totals.changes' is not as access-batch writes it": {"totals": {**totals, "changes": True}},
+        "'totals.more' is nothing that access-batch writes": {"totals": {**totals, "more": None}},
+        "'approved_by' is nothing that access-batch writes": {"approved_by": "CFO"},
+    }
+    for fault, other in others.items():
+        assert f"manifest.json: {fault}" in resealed(file, sound.files, STRANGER, {**sound.manifest, **other})
+        ended = program("evidence", "verify", file.with_name("resealed.zip"))
+        assert (ended.code, fault in ended.out, "CFO" in ended.out) == (3, True, False)
+        assert program("evidence", "verify", file.with_name("resealed.zip"), "--json").json["manifest"] == {}
+
+
+def test_each_letter_of_a_manifest_that_is_changed_is_noticed(file: Path) -> None:
+    sound = unpacked(file.read_bytes(), "")
+    written = sound.files[MANIFEST]
+    for place in range(0, written.index(b'"files"'), 41):
+        letters = bytearray(written)
+        letters[place] ^= 1
+        try:
+            verdict = verify(file, sound, {**sound.files, MANIFEST: bytes(letters)})
+        except InputFileError:
+            continue
+        assert (verdict.exit_code, bool([*verdict.describe()])) == (3, True), place
+
+
+def test_signatures_that_nobody_has_written_like_this_are_named_and_never_shown(
+    tmp_path: Path, program: Program, file: Path
+) -> None:
+    sound = unpacked(file.read_bytes(), "")
+    seal = json.loads(sound.files[SIGNATURES])["machine"]
+    (tmp_path / "trusted").write_text(f"{seal['public']}\n")
+    for people in ([{"at": "never, by ben", "signature": "AAAA"}], [{"at": 5, "signature": 5}], {"ben": 1}, None):
+        content = as_document({"machine": seal, "people": people})
+        verify(file, sound, {**sound.files, SIGNATURES: content})
+        for trust in ((), ("--trust", tmp_path / "trusted")):
+            ended = program("evidence", "verify", file.with_name("changed.zip"), *trust)
+            assert (ended.code, "ben" in ended.out) == (3, False)
+            assert "signatures.json was not written by access-batch" in ended.out
+    deep = verify(file, sound, {**sound.files, SIGNATURES: b"[" * 200_000})
+    assert any("signatures.json was not written by access-batch" in fault for fault in deep.faults)
+
+
 def test_a_head_that_was_noted_before_must_be_in_it(program: Program, file: Path) -> None:
     head = unpacked(file.read_bytes(), "").manifest["head"]["after"]
     number, _, digits = head.partition(":")
@@ -187,6 +236,10 @@ def test_a_signature_by_somebody_who_is_trusted_vouches_for_it(tmp_path: Path, p
     assert "Signed by anna@example.com" in ended.out
     assert "consistency only" not in ended.out
     assert "not checked" in program("evidence", "verify", file).out
+    allow(tmp_path, {"*,!anna@example.com": anna})
+    ended = program("evidence", "verify", file, "--trust", trust)
+    assert "Signed by somebody whose key is allowed for '*,!anna@example.com' on" in ended.out
+    allow(tmp_path, {"anna@example.com": anna})
     sound = unpacked(file.read_bytes(), "")
     signatures = json.loads(sound.files[SIGNATURES])
     for people in ([], [{**signatures["people"][0], "at": "2020-01-01T00:00:00Z"}], [{"at": "x"}], "x"):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.api.dialects import Rate
+from batch.credentials.ssh_signatures import in_words
 from batch.plan.saved import SAVED_COLUMNS
 from batch.sandbox.server import running_sandbox
 from batch.sandbox.settings import SandboxSettings
@@ -543,6 +544,7 @@ def test_an_approver_whose_principals_may_be_the_planners_is_no_second_person(
     name = tenant.base_url.removeprefix("http://")
     ended = program("approve", saved, *team, "--signing-key", theirs, "--confirm", name, env=environment(tenant))
     assert (ended.code == 0) is is_another, ended.err
+    assert (f"Approved by {in_words([approver])}." in ended.out) is is_another
     ended = program("submit", saved, *team, "--yes", env=environment(tenant))
     assert (ended.code == 0) is is_another
     assert accepted(tenant) == (once(map(pair_of, ROWS)) if is_another else {})

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import tracemalloc
 import zipfile
+from time import process_time
 
 import polars as pl
 import pytest
@@ -13,6 +17,7 @@ from batch.report.evidence_pack import (
     FORMAT,
     MANIFEST,
     SIGNATURES,
+    Member,
     as_document,
     as_lines,
     assembled,
@@ -117,8 +122,12 @@ def test_nonsense_in_a_manifest_is_named_or_refused() -> None:
 
 
 def test_an_archive_of_very_many_files_is_refused() -> None:
-    names = [f"f{'a' * n}.txt" for n in range(101)]
-    assert "more than any" in refusal(put_together({**files(), **dict.fromkeys(names, b"")}))
+    names = [f"f{'a' * n}.txt" for n in range(41)]
+    assert "46 files, more than any" in refusal(put_together({**files(), **dict.fromkeys(names, b"")}))
+    double = [stored("a.txt", b"")] * 60_000
+    start = process_time()
+    assert "60,000 files, more than any" in refusal(assembled(double))
+    assert process_time() - start < 5
 
 
 def test_a_name_that_stands_there_twice_is_refused() -> None:
@@ -128,7 +137,44 @@ def test_a_name_that_stands_there_twice_is_refused() -> None:
 
 def test_a_file_that_would_be_huge_is_not_unpacked() -> None:
     huge = {**FILES, "a.txt": b"\0" * (1 << 24)}
-    assert "a.txt would be larger" in refusal(packed(huge, {}, lambda _: b""))
+    assert "a.txt is the largest" in refusal(packed(huge, {}, lambda _: b""))
+
+
+def test_many_small_files_that_would_be_huge_together_are_not_unpacked() -> None:
+    zeros = {f"f{'a' * n}.txt": b"\0" * (1 << 20) for n in range(30)}
+    assert "would be larger than those of any evidence" in refusal(packed(zeros, {}, lambda _: b""))
+
+
+def test_files_that_share_their_bytes_are_refused() -> None:
+    data = bytearray(made())
+    places = [match.start() for match in re.finditer(b"PK\1\2", data)]
+    for place in places:
+        struct.pack_into("<I", data, place + 20, len(data) // 2)
+    assert "not an evidence pack" in refusal(bytes(data))
+
+
+def test_no_more_of_a_file_is_unpacked_than_its_archive_says_that_there_is() -> None:
+    huge = deflated("a.txt", b"\0" * (1 << 26))
+    members = [huge._replace(size=1000), *(stored(name, files()[name]) for name in LAST)]
+    tracemalloc.start()
+    try:
+        pack = unpacked(assembled(members), "p")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+    assert "a.txt is damaged" in pack.faults
+
+
+@pytest.mark.parametrize("method", [1, 9, 12, 14, 93, 99])
+def test_no_other_compression_is_tried(method: int) -> None:
+    members = [Member("a.txt", 1, 10, b"\x09\x04\x05\0" + b"\xff" * 50, method), stored(MANIFEST, b"{}")]
+    assert "a.txt in a form of compression" in refusal(assembled(members))
+
+
+def test_a_manifest_that_was_written_otherwise_is_not_read_any_further() -> None:
+    for other in (files()[MANIFEST] + b" ", files()[MANIFEST].replace(b"{", b'{"made_at":"never",', 1)):
+        pack = unpacked(put_together({**files(), MANIFEST: other}), "p")
+        assert (pack.manifest, pack.faults) == ({}, ["manifest.json was changed"])
 
 
 def test_lines_of_a_table_come_back_and_are_written_in_one_way() -> None:
