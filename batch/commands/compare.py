@@ -120,8 +120,13 @@ class CommandComparison:
             ) as reader:
                 reader.add(Page(rows=rows, read=len(rows), total=None, more=False))
                 reader.flush()
-        except RunHeldError:
-            return "another process is importing requests right now"
+        except RunHeldError as error:
+            # Going on would move the time from which the next comparison reads the list.
+            raise StoppedError(
+                "The tenant lists requests that the ledger does not know, and another process is importing requests "
+                "right now.",
+                next_step="Nothing was sent. Run the same command again once that has ended.",
+            ) from error
         if imported := reader.outcomes[AdoptionOutcome.IMPORTED]:
             self._screen.say(f"Imported {count(imported, 'requested change')} that the ledger did not know.")
         if not (left := reader.not_adoptable.total()):

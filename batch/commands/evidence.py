@@ -7,7 +7,7 @@ import io
 import json
 import platform
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from importlib.metadata import version
 from pathlib import Path
@@ -169,6 +169,7 @@ def make_evidence(
         "totals": check.totals_of(evidence, lines),
         "rows": rows,
         "missing": missing,
+        "signed_by_people": int(settings.signing_key is not None),
         "settings_when_made": settings_without_secrets(settings),
     }
     key = runtime.key()
@@ -248,6 +249,9 @@ def _plan_of(evidence: RunEvidence, run: Run, given: str) -> tuple[SavedPlan | N
             if given:
                 raise
             continue
+        # Whoever has signed it since has not approved what was sent then.
+        last = (run.started_at + check.CLOCKS_APART).astimezone(UTC).strftime(DATE)
+        saved = replace(saved, signatures=tuple(one for one in saved.signatures if one.at <= last))
         if not [*check.plan_faults(saved, evidence)]:
             return saved, {check.PLAN: saved.to_bytes()}
         if given:

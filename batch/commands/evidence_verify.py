@@ -147,9 +147,9 @@ def _look_at(pack: Pack, found: _Findings, *, trust: str, machines: frozenset[st
     names = ", ".join(key_name(key) for key in replayed.keys)
     if replayed.keys and machines.issuperset({*replayed.keys, sealed_by}):
         found.trusted = True
-        found.said.append(f"All events were signed by machines that {trust} names: {names}.")
+        found.said.append(f"The chain of events was signed by machines that {trust} names: {names}.")
     else:
-        found.said.append(f"The events were signed by machines with the keys {names}.")
+        found.said.append(f"The chain of events was signed by machines with the keys {names}.")
     if PLAN in pack.files:
         _look_at_plan(pack, found, trust)
     if head:
@@ -164,9 +164,15 @@ def _look_at(pack: Pack, found: _Findings, *, trust: str, machines: frozenset[st
 
 def _people(pack: Pack, found: _Findings, trust: str) -> Iterator[str]:
     """The people who have signed a pack."""
-    for one in _signatures(pack).get("people", ()):
+    people, told = _signatures(pack)["people"], pack.manifest["signed_by_people"]
+    if len(people) != told:
+        found.faults.append(f"{SIGNATURES} holds {len(people)} signatures of people, and the manifest counts {told}")
+    for one in people:
         at = moment(one["at"])
-        if not trust or at is None:
+        if at is None or one["at"] != pack.manifest["made_at"]:
+            found.faults.append(f"the signature of {one['at']} was not made with the pack")
+            continue
+        if not _names_signers(trust):
             found.said.append(f"Somebody signed it on {one['at']}: not checked, as --trust names no allowed signers.")
             continue
         text = text_for_people(_digest(pack), one["at"])
@@ -199,7 +205,7 @@ def _look_at_plan(pack: Pack, found: _Findings, trust: str) -> None:
         return
     # The keys must have been valid when the run began.
     began = moment(pack.manifest["about"]["run"][2])
-    if not trust or began is None:
+    if began is None or not _names_signers(trust):
         found.said += [f"A signature of the plan, as {one.role}: not checked." for one in plan.signatures]
         return
     try:
@@ -213,6 +219,12 @@ def _look_at_plan(pack: Pack, found: _Findings, trust: str) -> None:
             found.said.append(f"{what} by {in_words(who)}.")
         else:
             found.faults.append(f"the plan's signature of {one.at}, as {one.role}, is by nobody whom {trust} allows")
+
+
+def _names_signers(trust: str) -> bool:
+    """Whether a file names people: any line that is no public key of a machine."""
+    read = read_small(Path(trust), next_step=_THEN) if trust else None
+    return read is not None and not all(KEY.fullmatch(word) for word in first_words(read.text))
 
 
 def _trusted_machines(trust: str) -> frozenset[str]:

@@ -225,6 +225,9 @@ def _faults(evidence: RunEvidence, chain: Chain) -> Iterator[str]:
     for number, attempts in requests.select("request", "attempts").iter_rows():
         if attempts != chain.attempts.get(number, 0):
             yield f"request {number} counts {attempts} attempts, but its events {chain.attempts.get(number, 0)}"
+    if not evidence.imported:
+        # An imported request came into its state when the tenant says, which the seal of its report covers.
+        yield from chain.time_faults(dict(requests.select("request", "state_at").iter_rows()))
     parents = requests.filter(pl.col("parent").is_not_null()).select("request", "parent")
     yield from chain.parent_faults(dict(parents.iter_rows()))
     yield from _content_faults(evidence, chain)

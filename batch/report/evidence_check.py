@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -19,13 +20,13 @@ from batch.names.meaning import NameOutcome
 from batch.plan.saved import from_bytes
 from batch.read import PLAIN
 from batch.read.table import Table
-from batch.report.evidence_pack import as_lines, from_lines
+from batch.report.evidence_pack import MANIFEST, SIGNATURES, as_lines, from_lines
 from batch.report.files import write_sheet
 from batch.report.run_count import run_lines
 from batch.report.run_files import input_operations, read_results
 from batch.report.run_report import changes_sheet
 from batch.report.run_view import Standing
-from batch.text import RequestId, id_key
+from batch.text import RequestId, id_key, moment
 from batch.validate.digest import input_digest
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ _SHOWN: Final = {"person": "person", "item": "item", "file": "_file", "line": "_
 
 _NOT_SENT: Final = (Standing.UNSENT.value, Standing.TAKEN_OUT.value, Standing.DISCARDED.value)
 _LISTED: Final = 20
+
+CLOCKS_APART: Final = timedelta(minutes=5)
+"""How far the clocks of the machines that have signed something may be apart."""
 
 
 def table_files(evidence: RunEvidence) -> dict[str, bytes]:
@@ -114,6 +118,8 @@ def head_of(evidence: RunEvidence) -> str:
 def said_faults(pack: Pack, evidence: RunEvidence, replayed: Replayed) -> Iterator[str]:
     """Everything in a pack that is not what its events say."""
     manifest, lines = pack.manifest, lines_of(evidence)
+    yield from presence_faults(pack)
+    yield from _time_faults(manifest.get("made_at"), evidence)
     said, totals = manifest.get("totals"), totals_of(evidence, lines)
     if said != totals:
         said = said if isinstance(said, dict) else {}
@@ -137,6 +143,26 @@ def said_faults(pack: Pack, evidence: RunEvidence, replayed: Replayed) -> Iterat
             yield from plan_faults(saved, evidence)
     if ROWS in pack.files:
         yield from _rows_faults(pack, evidence, saved)
+
+
+def _time_faults(made_at: Any, evidence: RunEvidence) -> Iterator[str]:
+    newest, made = moment(evidence.tables["events"].get_column("at")[-1]), moment(made_at)
+    if newest is not None and made is not None and made < newest - CLOCKS_APART:
+        yield f"the manifest says that it was made on {made_at}, before the newest event"
+
+
+def presence_faults(pack: Pack) -> Iterator[str]:
+    """Files that are missing although nothing says why, and files that no pack has."""
+    there, missing = pack.files.keys(), pack.manifest.get("missing", {})
+    required = {MANIFEST, SIGNATURES, PAGE, REPORT, *(f"{name}.jsonl" for name in TABLES)}
+    optional = {"rows": ROWS, "plan": PLAN, "results": RESULTS}
+    yield from (f"{name} is missing" for name in sorted(required - there))
+    for what, name in optional.items():
+        if (name in there) == (what in missing):
+            yield f"{name} is {'there' if name in there else 'missing'}, and the manifest does not say so"
+    if (ROWS in there) != (pack.manifest.get("rows") is not None) or (UNREAD in there and ROWS not in there):
+        yield f"the manifest says something else of {ROWS} than is there"
+    yield from (f"no pack has a file {name}" for name in sorted(there - required - {*optional.values(), UNREAD}))
 
 
 def report_faults(content: bytes, lines: pl.DataFrame) -> Iterator[str]:
@@ -190,6 +216,11 @@ def plan_faults(saved: SavedPlan, evidence: RunEvidence) -> Iterator[str]:
     """Whether a saved plan is the one that the run was submitted from."""
     if hashlib.sha256(f"saved plan {saved.digest}".encode()).hexdigest() != input_of(evidence):
         yield f"{PLAN} is not the plan that the run was submitted from"
+    began = moment(evidence.about.get("run", ("", "", ""))[2])
+    for one in saved.signatures:
+        at = moment(one.at)
+        if at is None or began is None or at > began + CLOCKS_APART:
+            yield f"{PLAN} has a signature of {one.at}, after the run began"
 
 
 def rows_digest(rows: pl.DataFrame, unread: pl.DataFrame, identity_by: str) -> str:

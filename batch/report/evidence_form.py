@@ -143,5 +143,6 @@ class _Manifest(_Part):
     totals: _Totals
     rows: _Rows | None
     missing: dict[Literal["plan", "rows", "results"], str]
+    signed_by_people: _Count
     settings_when_made: dict[str, _Single | list[_Single]]
     files: dict[str, _File]

@@ -16,11 +16,13 @@ import pytest
 
 from batch.commands.evidence import settings_without_secrets, text_for_machines
 from batch.commands.evidence_verify import verify_evidence
+from batch.credentials.ssh_signatures import sign
 from batch.errors import InputFileError
 from batch.ledger.evidence import TABLES
 from batch.ledger.machine_key import MachineKey
 from batch.ledger.store import Ledger
 from batch.model import Head
+from batch.plan.saved import APPROVER, PlanSignature, from_bytes, signed_text
 from batch.report.evidence_pack import (
     MANIFEST,
     SIGNATURES,
@@ -49,7 +51,19 @@ if TYPE_CHECKING:
 
 ROWS = [grant(person, thing, comment="INC0012345", Department="Sales") for person in range(3) for thing in range(2)]
 STRANGE = {**ROWS[0], "operation": "NONSENSE"}
-ABOUT = ("made_at", "made_with", "run", "ledger", "about", "head", "keys", "totals", "rows", "missing")
+ABOUT = (
+    "made_at",
+    "made_with",
+    "run",
+    "ledger",
+    "about",
+    "head",
+    "keys",
+    "totals",
+    "rows",
+    "missing",
+    "signed_by_people",
+)
 
 
 @pytest.fixture
@@ -252,6 +266,11 @@ def test_a_signature_by_somebody_who_is_trusted_vouches_for_it(tmp_path: Path, p
     assert ended.code == 3
     assert "not made by a signer whom" in ended.out
     of_ben = unpacked(other.read_bytes(), "").files
+    (machine,) = sound.manifest["keys"]
+    machines = tmp_path / "machines.txt"
+    machines.write_text(f"{machine}\n")
+    ended = program("evidence", "verify", other, "--trust", machines)
+    assert (ended.code, "not checked, as --trust names no allowed signers" in ended.out) == (0, True), ended.out
     replayed = as_document({**json.loads(of_ben[SIGNATURES]), "people": signatures["people"]})
     other.write_bytes(put_together({**of_ben, SIGNATURES: replayed}))
     assert verify_evidence(str(other), trust=str(trust)).faults, "a signature of another pack"
@@ -286,7 +305,45 @@ def test_the_evidence_of_a_saved_plan_names_who_planned_and_approved_it(
     replayed = as_document({**signatures, "people": [{name: of_plan[name] for name in ("at", "signature")}]})
     (tmp_path / "pack.zip").write_bytes(put_together({**sound.files, SIGNATURES: replayed}))
     verdict = verify_evidence(str(tmp_path / "pack.zip"), trust=str(trust))
-    assert [fault for fault in verdict.faults if "not made by a signer" in fault], "a signature of a plan"
+    assert [fault for fault in verdict.faults if "was not made with the pack" in fault], "a signature of a plan"
+
+
+@requires_ssh
+def test_whoever_signs_the_plan_after_the_run_began_has_not_approved_the_run(
+    tmp_path: Path, program: Program, tenant: RunningSandbox
+) -> None:
+    anna, ben = new_key(tmp_path / "anna"), new_key(tmp_path / "ben")
+    trust = allow(tmp_path, {"anna@example.com": anna, "ben@example.com": ben})
+    path, plan, file = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "load.plan", tmp_path / "pack.zip"
+    env = environment(tenant)
+    assert program("plan", path, "--save", plan, "--signing-key", anna, env=env).code == 0
+    assert program("submit", plan, "--yes", env=env).code == 0
+    saved = from_bytes(plan.read_bytes(), "load.plan")
+    later = saved.signatures[0].at.replace("202", "209", 1)
+    late = PlanSignature(role=APPROVER, at=later, signature=sign(signed_text(saved.digest, APPROVER, later), ben))
+    plan.write_bytes(saved.signed(late).to_bytes())
+    assert program("evidence", "--out", file, "--signing-key", anna).code == 0
+    ended = program("evidence", "verify", file, "--trust", trust)
+    assert (ended.code, "planned on" in ended.out, "approved" in ended.out) == (0, True, False)
+    files = {**unpacked(file.read_bytes(), "").files, "saved.plan": plan.read_bytes()}
+    assert any("after the run began" in fault for fault in resealed(file, files, STRANGER))
+
+
+def test_a_file_that_was_left_out_or_added_is_named_although_all_hashes_fit(file: Path) -> None:
+    sound = unpacked(file.read_bytes(), "").files
+    for name in ("results.csv", "report.csv", "report.html", "rows.jsonl"):
+        found = resealed(file, {other: content for other, content in sound.items() if other != name}, STRANGER)
+        assert any(fault.startswith(f"{name} is missing") for fault in found), name
+    assert "no pack has a file approval.pdf" in resealed(file, {**sound, "approval.pdf": b"x"}, STRANGER)
+
+
+def test_when_a_request_was_accepted_is_covered_by_its_events(tmp_path: Path, program: Program, run: str) -> None:
+    with sqlite3.connect(tmp_path / "data" / "access-batch" / "ledger.db") as ledger:
+        ledger.execute("UPDATE request SET state_at = '2020-01-01T00:00:00.000Z'")
+    ledger.close()
+    verified = program("ledger", "verify")
+    assert (verified.code, "the time at which request 1 came into its state was changed" in verified.out) == (3, True)
+    assert program("evidence", run, "--out", tmp_path / "changed.zip").code == 3
 
 
 def test_what_is_not_there_is_said_and_what_belongs_to_another_run_is_refused(
