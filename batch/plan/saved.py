@@ -46,6 +46,9 @@ a hash of the row as it was written; names of person, item and owner, empty if u
 _LISTED: Final = 20
 """Lines that a sentence names."""
 
+_MOST_SIGNATURES: Final = 100
+"""Each takes OpenSSH a moment."""
+
 _END: Final = b"sha256 "
 DATE: Final = "%Y-%m-%dT%H:%M:%SZ"
 """How the file writes moments, in UTC."""
@@ -293,8 +296,18 @@ def _read(before: bytes) -> SavedPlan:
         [json.loads(line) for line in lines[2:last]], schema=SAVED_COLUMNS, orient="row", strict=True
     )
     datetime.strptime(about["planned_at"], DATE)  # noqa: DTZ007 - only to see whether it is one
-    signatures = tuple(PlanSignature(**json.loads(line)) for line in lines[last:-1])
+    if len(lines) - last > _MOST_SIGNATURES:
+        raise ValueError("nobody needs so many signatures")
+    signatures = tuple(map(_signature, lines[last:-1]))
     return SavedPlan(circumstances=Circumstances(**about), changes=changes, signatures=signatures)
+
+
+def _signature(line: str) -> PlanSignature:
+    found = PlanSignature(**json.loads(line))
+    at = datetime.strptime(found.at, DATE)  # noqa: DTZ007 - it is in UTC
+    if not isinstance(found.signature, str) or found.role not in (PLANNER, APPROVER) or at.strftime(DATE) != found.at:
+        raise ValueError("it is not as it is signed")
+    return found
 
 
 def _line(value: object) -> bytes:

@@ -116,6 +116,10 @@ def resealed(data: bytes, old: bytes, new: bytes) -> bytes:
         (b'["GRANT",', b'["GRANT","x",'),
         (b'"2026-11-29T12:00:00Z","planned_by"', b'"yesterday","planned_by"'),
         (b'{"at":', b'{"by":'),
+        (b'{"at":"2026-11-29', b'{"at":"never'),
+        (b'{"at":"2026-11-29T12', b'{"at":"2026-11-29T1'),
+        (b'"role":"planner"', b'"role":"chief executive"'),
+        (b'"signature":"YnkgYW5uYQ=="', b'"signature":5'),
         (b"\n[", b"\r\n["),
         (b"acme", b"\xff"),
     ],
@@ -123,6 +127,14 @@ def resealed(data: bytes, old: bytes, new: bytes) -> bytes:
 def test_another_spelling_is_refused_even_if_its_sum_fits(old: bytes, new: bytes) -> None:
     with pytest.raises(PlanRefusedError, match="not as it was saved"):
         from_bytes(resealed(SIGNED.to_bytes(), old, new), "load.plan")
+
+
+def test_a_plan_with_more_signatures_than_anybody_checks_is_refused() -> None:
+    many = replace(SIGNED, signatures=SIGNED.signatures * 10_000)
+    with pytest.raises(PlanRefusedError, match="not as it was saved"):
+        from_bytes(many.to_bytes(), "load.plan")
+    few = replace(SIGNED, signatures=SIGNED.signatures * 20)
+    assert from_bytes(few.to_bytes(), "load.plan").signatures == few.signatures
 
 
 def test_a_plan_of_another_version_says_so() -> None:
