@@ -38,6 +38,7 @@ MANIFEST: dict[str, Any] = {
     },
     "rows": {"columns": ["_file", "_line"], "identity_by": "auto", "read": 5, "unreadable": 0},
     "missing": {"plan": "it was not found"},
+    "signed_by_people": 1,
     "settings_when_made": {"api": "v3", "rate": None, "strict": False, "timeout": 60.0, "where": ["a", "b"]},
     "files": {"report.csv": {"bytes": 879, "sha256": DIGITS, "packed_sha256": DIGITS}},
 }
