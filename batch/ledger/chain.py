@@ -36,7 +36,7 @@ from batch.states import FREE, TRANSITIONS, VOID, Event, State
 from batch.states import IN_DOUBT as DOUBTFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from sqlalchemy.engine import Connection
 
@@ -71,7 +71,6 @@ class Chain:
         faults: What is wrong with them, as sentences.
         states: The states that they lead to, by numbers of requests; None for a part of a request that was divided
             before there were seals, and may have been accepted with it.
-        moved_at: When each request came into its state.
         births: The requests that they added under a seal.
         signed: Of each signed event its head, public key, place and signature.
         names: The hash of what the input's names mean, in the newest plan; None before there were seals.
@@ -97,7 +96,6 @@ class Chain:
     def __init__(self, run_id: str, trusted: Container[str] = frozenset(), *, newest: int) -> None:
         self.faults: list[str] = []
         self.states: dict[int, State | None] = {}
-        self.moved_at: dict[int, str] = {}
         self.births: list[Birth] = []
         self.signed: list[tuple[Head, str, int, str]] = []
         self.names: str | None = None
@@ -123,7 +121,6 @@ class Chain:
         self._unsealed: list[int] = []
         self._moved: list[tuple[int, State, State]] = []
         self._lost: set[int] = set()
-        self._added: Sequence[int] = ()
 
     def read(self, row: Mapping[str, Any]) -> None:
         """Read the next event: its columns, and the `public` key that signed it."""
@@ -133,14 +130,12 @@ class Chain:
         elif row["hash"] != chained_hash(self.last.hash, run_id, row):
             self.faults.append(f"event {number} was changed")
         self.last = Head(run=run_id, number=number, hash=row["hash"])
-        if row["request"] is not None and self._move(number, row["request"], row["event"]):
-            self.moved_at[row["request"]] = row["at"]
+        if row["request"] is not None:
+            self._move(number, row["request"], row["event"])
         try:
             self._add(number, row["event"], row["request"], json.loads(row["detail"]))
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             self.faults.append(f"event {number} can't be read")
-        self.moved_at |= dict.fromkeys(self._added, row["at"])
-        self._added = ()
         if row["signature"] is not None:
             # Whoever changed the ledger may have taken the key or the place away.
             public = row["public"] or ""
@@ -175,12 +170,6 @@ class Chain:
             if parents.get(number) != divided.get(number):
                 yield f"the request that request {number} is a part of was changed"
 
-    def time_faults(self, kept: Mapping[int, str]) -> Iterator[str]:
-        """Differences between the times at which requests came into their states, and those that are kept."""
-        for number, at in sorted(kept.items()):
-            if self.moved_at.get(number, at) != at:
-                yield f"the time at which request {number} came into its state was changed"
-
     def _keep_about(self, public: str) -> None:
         """Only a trusted key may say that a run is another tenant's. Any key may say that the tenant has more names."""
         own, now = self._own_about, self.about
@@ -189,14 +178,14 @@ class Chain:
         elif own is not None and now is not None and not _is_same(own, now):
             self.faults.append(f"only another machine, with the key {key_name(public)}, says whose it is")
 
-    def _move(self, event: int, request: int, name: str) -> bool:
+    def _move(self, event: int, request: int, name: str) -> None:
         # A part whose state is not known can't have been accepted: nothing happens to it afterwards.
         state = self.states.get(request, State.DISCARDED) or State.PLANNED
         try:
             after = self.states[request] = TRANSITIONS[state, Event(name)]
         except (KeyError, ValueError):
             self.faults.append(f"event {event} ({name}) can't happen to request {request}")
-            return False
+            return
         if state is State.SENDING and request in self._lost and after is not State.UNCONFIRMED:
             self.faults.append(f"event {event} ({name}) answers an attempt that the ledger has lost")
         if name == Event.MISTRUSTED and state in VOID:
@@ -206,7 +195,6 @@ class Chain:
         self._moved.append((request, state, after))
         if after is State.SENDING:
             self.attempts[request] = self.attempts.get(request, 0) + 1
-        return True
 
     def _may_be_doubted_again(self, request: int) -> bool:
         """Whether a request was in doubt and settled as not arrived, and no part of it has arrived since."""
@@ -279,7 +267,6 @@ class Chain:
             self.names = detail.get(NAMES, self.names)
         else:
             return
-        self._added = numbers if name != SEALED else ()
         if seals := str(detail.get(SEALS, "")):
             self._unsigned.append(Birth(numbers=tuple(numbers), root=seals, event=event))
         else:

@@ -154,11 +154,15 @@ def evidence_of(engine: Engine, run: Run) -> RunEvidence:
     """Everything that the ledger has of one run at one moment."""
     of_run = {"of_run": run.id}
     with reading(engine) as connection:
+        tables = {name: select_frame(connection, _QUERIES[name], TABLES[name], of_run) for name in TABLES}
+        if not run.imported:
+            # The events say when, and nothing covers this copy.
+            tables["requests"] = tables["requests"].with_columns(state_at=pl.lit(None, pl.String))
         return RunEvidence(
             run=run.id,
             ledger=connection.execute(sa.select(t.about.c.ledger)).scalar_one(),
             about=about(connection, run.id),
-            tables={name: select_frame(connection, _QUERIES[name], TABLES[name], of_run) for name in TABLES},
+            tables=tables,
         )
 
 
@@ -225,9 +229,6 @@ def _faults(evidence: RunEvidence, chain: Chain) -> Iterator[str]:
     for number, attempts in requests.select("request", "attempts").iter_rows():
         if attempts != chain.attempts.get(number, 0):
             yield f"request {number} counts {attempts} attempts, but its events {chain.attempts.get(number, 0)}"
-    if not evidence.imported:
-        # An imported request came into its state when the tenant says, which the seal of its report covers.
-        yield from chain.time_faults(dict(requests.select("request", "state_at").iter_rows()))
     parents = requests.filter(pl.col("parent").is_not_null()).select("request", "parent")
     yield from chain.parent_faults(dict(parents.iter_rows()))
     yield from _content_faults(evidence, chain)

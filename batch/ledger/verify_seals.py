@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from batch.ledger.events import signed_text
 from batch.ledger.facts import claim_faults, dictionary_faults, faults_of_others, gap_faults
 from batch.ledger.machine_key import KEY, has_signed, key_name
 from batch.ledger.seals import fact_faults, root, seals_and_contents
-from batch.model import IMPORT, Head
+from batch.model import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,13 +122,6 @@ def _digest_faults(connection: Connection) -> Iterator[str]:
             yield f"table {table.name}: the digest of row {number} was changed"
 
 
-_TIMES: Final = sa.select(t.request.c.number, t.request.c.state_at).where(
-    t.request.c.run == t.RUN_NUMBER,
-    sa.exists().where(t.run.c.number == t.request.c.run, t.run.c.input_digest.not_like(f"{IMPORT}%")),
-)
-"""The seal of an imported request's report covers when the tenant says that it was requested."""
-
-
 def contents(connection: Connection) -> Iterator[str]:
     """Differences between runs' events and what they cover: requests, names, tenants, and the tenants' reports.
 
@@ -143,8 +136,7 @@ def contents(connection: Connection) -> Iterator[str]:
     for run_id in connection.execute(sa.select(t.run.c.id).order_by(t.run.c.number)).scalars().all():
         chain, found = read_chain(connection, run_id), dict(seals_and_contents(connection, run_id))
         sealed = {number for birth in chain.births for number in birth.numbers}
-        times = chain.time_faults(dict(connection.execute(_TIMES, {"of_run": run_id}).all()))
-        yield from (f"run {run_id}: {fault}" for fault in (*chain.faults, *fact_faults(connection, chain), *times))
+        yield from (f"run {run_id}: {fault}" for fault in (*chain.faults, *fact_faults(connection, chain)))
         greatest_claim = max(greatest_claim, chain.greatest_claim)
         for birth in chain.births:
             if root(found[number][0] for number in birth.numbers if number in found) != birth.root:

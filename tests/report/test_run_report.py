@@ -115,7 +115,8 @@ def test_totals_that_do_not_add_up_are_never_shown(monkeypatch: pytest.MonkeyPat
 
 def test_a_change_has_its_times_its_access_request_and_its_line() -> None:
     reported = done(1, tenant_state="REQUEST_COMPLETED", who="Olga", comment="INC1")
-    view = run_of([reported], [event(1, 1, "claimed")], file=["in.csv"], line=["7"], person=["Kate"], item=["Clerk"])
+    events = [event(1, 1, "claimed"), event(2, 1, "accepted", ACCEPTED)]
+    view = run_of([reported], events, file=["in.csv"], line=["7"], person=["Kate"], item=["Clerk"])
     (line,) = view.lines.to_dicts()
     assert line["request"] == f"{RUN}-1-t"
     assert (line["sent_at"], line["accepted_at"], line["since"]) == (SENT, ACCEPTED, ENDED)
@@ -129,6 +130,9 @@ def test_what_arrived_as_a_part_was_sent_with_the_whole() -> None:
     found = event(2, 2, "found", found='{"access_requests": ["one"]}')
     view = run_of([done(1, 1, state="SPLIT"), done(2, 1, parent=1)], [event(1, 1, "claimed"), found])
     assert view.lines.select("sent_at", "access_request").row(0) == (SENT, "one")
+    divided = [event(1, 1, "claimed"), event(2, 1, "taken_over", ACCEPTED)]
+    view = run_of([done(1, 1, state="SPLIT"), done(2, 1, parent=1)], divided)
+    assert view.lines.select("sent_at", "accepted_at").row(0) == (SENT, ACCEPTED)
     several = event(2, 2, "found", found='{"access_requests": ["one", "two"]}')
     view = run_of([done(1, 1, state="SPLIT"), done(2, 1, parent=1)], [event(1, 1, "claimed"), several])
     assert view.lines.item(0, "access_request") == "", "of two, nobody knows which it is"
