@@ -30,6 +30,7 @@ from batch.read import PLAIN, read_loaded
 from batch.report import evidence_check as check
 from batch.report.evidence_pack import MOST_BYTES, as_document, as_lines, packed
 from batch.report.files import write_sheet
+from batch.report.run_page import STANDING_WORDS
 from batch.report.run_report import changes_sheet, write_page
 from batch.settings import APPLICATION, CONSENTS
 from batch.text import count, without_password
@@ -99,7 +100,9 @@ def describe_pack(manifest: Mapping[str, Any]) -> Iterator[str]:
     short = Head(run=str(manifest["run"]), number=int(number), hash=digits).short
     changes = f"{count(totals['changes'], 'change')}, {count(totals['attempts'], 'attempt')}"
     yield f"Run {manifest['run']} at {manifest['about']['name']}: {changes}, {count(totals['events'], 'event')}."
-    standings = [f"{number:,} {name.replace('_', ' ')}" for name, number in totals["standings"].items() if number]
+    standings = [
+        f"{number:,} {STANDING_WORDS.get(name, name)}" for name, number in totals["standings"].items() if number
+    ]
     yield f"  {', '.join(standings)}"
     yield f"Head of the run: {short}. Made {manifest['made_at']}."
     for name, why in manifest["missing"].items():

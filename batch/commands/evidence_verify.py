@@ -68,7 +68,7 @@ class Verdict:
             yield "This evidence is not sound:"
             yield from (f"  {fault}" for fault in self.faults)
             return
-        yield "The evidence is consistent: nothing in it was changed without everything else."
+        yield "The evidence is consistent: all its parts agree."
         if not self.trusted:
             yield (
                 "This proves consistency only: whoever made it may have made up all of it. --trust names the people or "
