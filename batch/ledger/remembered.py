@@ -123,21 +123,29 @@ def _one(row: Any) -> Remembered:
 def forgotten_of(
     connection: Connection, accounts: Iterable[tuple[StatusRow, object]], runs: Iterable[str]
 ) -> tuple[str, ...]:
-    """Those of some runs of which rows show requests that were sent, and that the ledger has not sent.
+    """Those of some runs of which rows show arrivals that the ledger can't have sent.
 
-    A request is claimed before it is sent, so the ledger has lost the claim, whoever works on its run.
+    A request is claimed before it is sent. So if its change is planned, or the ledger has no such request, the ledger
+    has lost the claim, whoever works on the run.
 
     Args:
         connection: In a transaction that began after the rows were read.
         accounts: Rows, each with the change that has arrived with it.
         runs: Ids of runs.
     """
-    names = {run: set[RequestId]() for run in runs}
+    forgotten: set[str] = set()
+    doubted: dict[RequestId, str] = {}
     for row, account in accounts:
-        name = RequestId.read(request_id(row))
-        if isinstance(account, Remembered) and account.id.run in names and name is not None:
-            names[account.id.run].add(name)
-    numbers = sorted({name.number for some in names.values() for name in some})
-    query = REQUEST.where(t.request.c.number.in_(numbers), t.request.c.state != State.PLANNED.value)
-    sent = {RequestId(row.run_id, row.number, row.tag or "") for row in connection.execute(query)} if numbers else set()
-    return tuple(run for run, some in names.items() if some - sent)
+        if isinstance(account, Remembered):
+            name = RequestId.read(request_id(row))
+            if account.state is State.PLANNED:
+                forgotten.add(account.id.run)
+            elif name is not None:
+                doubted[name] = account.id.run
+    numbers = sorted({name.number for name in doubted})
+    query = REQUEST.where(t.request.c.number.in_(numbers))
+    known = (
+        {RequestId(row.run_id, row.number, row.tag or "") for row in connection.execute(query)} if numbers else set()
+    )
+    forgotten |= {run for name, run in doubted.items() if name not in known}
+    return tuple(run for run in runs if run in forgotten)

@@ -86,14 +86,15 @@ def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_ch
     assert ledger.verify() == ()
 
 
-@pytest.mark.parametrize("name", ["the planned one", "one that the ledger has lost"])
+@pytest.mark.parametrize("name", ["the planned one", "one that the ledger has lost", "hidden"])
 def test_what_arrived_of_a_run_that_another_process_holds_is_named_unless_that_process_has_sent_it(
     ledger: Ledger, path: Place, name: str
 ) -> None:
     run = write(ledger, *singles(2))
     claim(ledger, run, process=a_process())
     names = ledger.requests.ids(run)
-    sent, planned = our_row(names[1], "i000"), our_row(names[2] if "planned" in name else f"{run.id}-99-zzz", "i001")
+    named = {"the planned one": names[2], "hidden": ""}.get(name, f"{run.id}-99-zzz")
+    sent, planned = our_row(names[1], "i000"), our_row(named, "i001")
     assert ledger.gaps.take(run.tenant, ME, [sent], NOW).forgotten == ()
     compared = ledger.gaps.take(run.tenant, ME, [sent, planned], NOW)
     assert (compared.arrived, compared.left_alone, compared.forgotten) == (0, (run.id,), (run.id,))
