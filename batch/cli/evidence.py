@@ -11,7 +11,7 @@ from batch.settings import Option, Settings
 
 
 class WithDefault(Group):
-    """The commands; one that writes a pack needs no word of its own: `evidence RUN`."""
+    """The commands; `evidence RUN` is short for `evidence pack RUN`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Adds the word `pack` if there is none."""

@@ -138,17 +138,17 @@ class CommandComparison:
 
 
 def _forgotten(runs: Sequence[str]) -> StoppedError:
-    """The end of a command that can't record what has arrived, as another process may work on its run.
+    """The error if changes have arrived in runs on which another process may work, so that they can't be recorded.
 
     Going on would move the time from which the next comparison reads the list.
     """
-    several = len(runs) > 1
+    named, them = (f"run {runs[0]}", "it") if len(runs) == 1 else (f"runs {' and '.join(runs)}", "them")
     return StoppedError(
-        f"The ledger was put back or copied: the tenant lists requests of {'runs' if several else 'run'} "
-        f"{' and '.join(runs)} that were never sent, by this ledger. Another process works on "
-        f"{'them' if several else 'it'}, or has died within the last minute.",
-        next_step="Nothing more was sent. Stop that process, wait a minute, and run the same command again: it records "
-        "what has arrived.",
+        f"The tenant lists changes of {named} that this ledger has not sent: the ledger was put back or copied, or "
+        f"somebody has requested them elsewhere. Another process works on {them}, or died within the last minute: "
+        "they can't be recorded yet.",
+        next_step="Nothing more was sent. Once that process has ended, or a minute after it died, run the same command "
+        "again: it records what has arrived.",
     )
 
 

@@ -252,7 +252,7 @@ def _plan_of(evidence: RunEvidence, run: Run, given: str) -> tuple[SavedPlan | N
             if given:
                 raise
             continue
-        # Whoever has signed it since has not approved what was sent then.
+        # An approval that was given later did not allow what was sent.
         last = (run.started_at + check.CLOCKS_APART).astimezone(UTC).strftime(DATE)
         saved = replace(saved, signatures=tuple(one for one in saved.signatures if one.at <= last))
         if not [*check.plan_faults(saved, evidence)]:

@@ -123,7 +123,7 @@ def _one(row: Any) -> Remembered:
 def forgotten_of(
     connection: Connection, accounts: Iterable[tuple[StatusRow, object]], runs: Iterable[str]
 ) -> tuple[str, ...]:
-    """Those of some runs of which rows show arrivals that the ledger can't have sent.
+    """The runs, of some, in which a change has arrived that the ledger can't have sent.
 
     A request is claimed before it is sent. So if its change is planned, or the ledger has no such request, the ledger
     has lost the claim, whoever works on the run.
