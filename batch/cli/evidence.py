@@ -48,12 +48,10 @@ def pack(
             help="The new file. [default: evidence-RUN.zip beside the run's results, or in the current folder]",
         ),
     ] = "",
-    plan: Annotated[
-        str, Option("The saved plan that was submitted.", "FILE", default="where it was, if it is there")
-    ] = "",
+    plan: Annotated[str, Option("The saved plan that was submitted.", "FILE", default="where submit found it")] = "",
     input: Annotated[  # noqa: A002 - the option's name
         tuple[str, ...],
-        Option("The input that was submitted; repeatable.", "FILE", default="where it was, if it is there"),
+        Option("The input that was submitted; repeatable.", "FILE", default="where submit found it"),
     ] = (),
 ) -> None:
     """Write everything that is known of a run to one file: rows, plan, events, results, report, signatures.

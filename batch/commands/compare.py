@@ -28,6 +28,22 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 
+def compare_if_behind(
+    ledger: Ledger, settings: Settings, screen: Screen, sessions: SessionFactory, runtime: Runtime, log: Tell
+) -> None:
+    """Compare a ledger that this machine has seen newer, before anything is planned.
+
+    Planning takes over what other runs have planned: nobody would know then which of it the ledger has lost as sent.
+
+    Raises:
+        AccessBatchError: See `CommandComparison.compare`.
+    """
+    heads, gaps = runtime.heads, ledger.gaps
+    # The ledger may have lost which names its tenants have.
+    if heads is not None and gaps.lost(heads.seen(gaps.ledger_id(), None)):
+        CommandComparison(ledger, settings, screen, sessions, runtime).compare(log)
+
+
 class CommandComparison:
     """The comparison of one command."""
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from batch.commands.compare import compare_if_behind
 from batch.commands.interrupt import undisturbed
 from batch.commands.precheck import CommandPrecheck
 from batch.commands.report import report_beside
@@ -108,6 +109,7 @@ def submit(
     ):
         screen.say(*log.notices)
         consent = sessions.identified(ledger, consent, screen)
+        compare_if_behind(ledger, settings, screen, sessions, runtime, log.tell)
         job = source.guarded(ledger, tenant).run(screen, runtime, tenant=tenant, consent=consent)
         # The job frees the file's bytes once they are parsed.
         del source
