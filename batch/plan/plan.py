@@ -112,16 +112,19 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     # Only planning needs scipy: import it here, so that other commands start faster.
     from batch.plan.bound import grant_bound  # noqa: PLC0415
     from batch.plan.envelopes import share_bodies  # noqa: PLC0415
-    from batch.plan.grants import pack_grants  # noqa: PLC0415
+    from batch.plan.grants import join_alike, pack_grants  # noqa: PLC0415
+    from batch.plan.moves import improve_by_moves  # noqa: PLC0415
     from batch.plan.pairs import make_pairs, number_item_specs, number_people  # noqa: PLC0415
     from batch.plan.price_bound import price_bound  # noqa: PLC0415
 
     who, what = number_people(grants), number_item_specs(grants)
     order = np.lexsort((what, who))
     pairs = make_pairs(who[order], what[order], people=int(who.max()) + 1, item_specs=int(what.max()) + 1)
-    packed, first = pack_grants(pairs, limits, effort), np.empty(0, np.int64)
-    if nested:
-        packed, first = share_bodies(pairs, packed, limits)
+    packings = [pack_grants(pairs, limits, effort)]
+    if effort is Effort.THOROUGH:
+        packings.append(join_alike(pairs, improve_by_moves(pairs, packings[0], limits), limits))
+    alone = np.empty(0, np.int64)
+    packed, first = min((share_bodies(pairs, one, limits) if nested else (one, alone) for one in packings), key=_bodies)
     request = np.empty(grants.height, np.int64)
     request[order] = packed
     together = np.flatnonzero(first >= 0)
@@ -130,6 +133,13 @@ def _grants(grants: pl.DataFrame, limits: Limits, effort: Effort, *, nested: boo
     if effort is Effort.THOROUGH and not nested:
         bound = max(bound, price_bound(pairs, limits))
     return request, bound, envelopes
+
+
+def _bodies(packing: tuple[Numbers, Numbers]) -> int:
+    """How many bodies a packing needs: the request of each pair, and the first request of each request's envelope."""
+    request, first = packing
+    shared = first[first >= 0]
+    return int(request.max()) + 1 - len(shared) + len(np.unique(shared))
 
 
 def _revokes(revokes: pl.DataFrame, limits: Limits) -> Numbers:
