@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch.answers.events import tell_each
 from batch.commands.import_ import ImportReader
+from batch.commands.lost_runs import restore_doubts
 from batch.commands.session import notices_on, require_fit_token
 from batch.errors import RunHeldError, SettingsError, StoppedError
 from batch.loops.compare import Comparison, not_proven
@@ -105,6 +106,9 @@ class CommandComparison:
             claims = await session.tenant.token_claims()
             names = {*tenants.addresses(tenant), *claims.tenant_names}
             lost = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
+            if heads is not None and lost:
+                doubtful = [one for head in lost for one in heads.doubtful(ledger_id, head)]
+                restore_doubts(self._ledger, doubtful, tenant, self._settings.api, self._runtime)
             users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
                 ledger=self._ledger,

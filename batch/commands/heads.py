@@ -1,8 +1,8 @@
 """The newest head of each run that this machine has seen, kept outside of the ledger: a ledger without it is stale.
 
 A head is written after each claim, before the first byte of the claimed bodies leaves, with the names of its tenant:
-a stale ledger must be compared with each of its tenants. Three more facts that it may lack are kept beside the heads:
-the users whose tokens sent requests, each run's last accepted request, and how late a tenant's list was.
+a stale ledger must be compared with each of its tenants. What else it may lack is kept too: each run's requests in
+doubt, its last accepted request, the users whose tokens sent requests, and how late a tenant's list was.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ import hashlib
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from batch.api.dialects import ItemType, Operation
 from batch.errors import UnsafePlaceError
 from batch.files import read_whole, write_small
 from batch.folders import open_folder
 from batch.ledger.machine_key import Moves
 from batch.loops.compare import LastAccepted
-from batch.model import Head
+from batch.model import Head, Request, RequestItem
 from batch.status.control import delay_now
 from batch.text import instant, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
-
-    from batch.model import Request
 
 _LENGTH: Final = 800
 """Of the file of an accepted request or a delay: it always has the same length."""
@@ -36,13 +35,25 @@ _LENGTH: Final = 800
 _MOST: Final = 1 << 26
 """Most bytes of a file: that of the users grows."""
 
-_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n", re.ASCII)
-"""A head, and the names and addresses of its tenant. What is left of longer names follows."""
+_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n(\[.*\])\n")
+"""A head, the names and addresses of its tenant, and the requests in doubt. What is left of longer ones follows."""
 
 _PLAIN: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
 _TRIED: Final = ".tried"
 """A file beside the heads, to try whether one can be kept."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """A run's newest head, the names and addresses of its tenant, and its requests in doubt.
+
+    If they can't be read, the head is one that no ledger has, and the tenant may be any.
+    """
+
+    head: Head
+    tenant: frozenset[str] = frozenset()
+    doubtful: tuple[Request, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -58,13 +69,20 @@ class Heads:
     folder: Path
     trouble: str = field(default="", init=False)
     _complained: bool = field(default=False, init=False)
+    _newest: dict[str, int] = field(default_factory=dict, init=False)
 
-    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head], None]:
-        """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses."""
+    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head, Iterable[Request]], None]:
+        """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses.
+
+        With each head it takes the run's requests in doubt.
+        """
         folder, tenant = self.folder / _name(ledger), json.dumps(sorted(names))
 
-        def write(head: Head) -> None:
-            self._write(folder / _name(head.run), f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n")
+        def write(head: Head, doubtful: Iterable[Request]) -> None:
+            self._newest[head.run] = head.number
+            requests = json.dumps([_as_json(request) for request in doubtful])
+            text = f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n{requests}\n"
+            self._write(folder / _name(head.run), text)
 
         return write
 
@@ -138,12 +156,17 @@ class Heads:
         what = f"This machine can't record the ledger's newest state ({self.trouble})"
         return (f"{what}: it may not notice that the ledger was put back from a backup.",)
 
-    def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request], None]:
-        """A function that keeps what the tenant with these names and addresses accepted last from each run."""
+    def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request, Iterable[Request]], None]:
+        """A function that keeps what the tenant with these names and addresses accepted last from each run.
+
+        With each request it takes the run's requests that are still in doubt.
+        """
         folder, tenant = self.folder / f"{_name(ledger)}.accepted", sorted(names)
 
-        def write(request: Request) -> None:
-            line = json.dumps({"id": request.id, "recipients": request.recipients, "tenant": tenant})
+        def write(request: Request, doubtful: Iterable[Request]) -> None:
+            about = {"id": request.id, "recipients": request.recipients, "tenant": tenant}
+            left = {"head": self._newest.get(request.run, 0), "doubtful": [one.number for one in doubtful]}
+            line = json.dumps(about | left)
             # What is left of a longer line is on the next one.
             self._write(folder / _name(request.run), f"{line}\n".ljust(_LENGTH) + "\n")
 
@@ -158,6 +181,17 @@ class Heads:
             for line in found
             if not set(names).isdisjoint(line["tenant"])
         )
+
+    def doubtful(self, ledger: str, head: Head) -> tuple[Request, ...]:
+        """The requests of a head's run that were in doubt when this machine saw it last."""
+        found = self._read(self.folder / _name(ledger) / _name(head.run))
+        if found is None or found.head != head:
+            return ()
+        # Some may have been accepted after the last claim.
+        for line in list(self._lines(self.folder / f"{_name(ledger)}.accepted" / _name(head.run)))[:1]:
+            if line.get("head") == head.number:
+                return tuple(one for one in found.doubtful if one.number in line["doubtful"])
+        return found.doubtful
 
     def keep_user(self, ledger: str, user: str, names: Iterable[str]) -> None:
         """Keeps that something may be sent with a token of a user to the tenant with these names and addresses."""
@@ -187,7 +221,7 @@ class Heads:
             self.trouble = f"{self.folder}: {error.strerror}"
             return ()
         found = [seen for path in paths if (seen := self._read(path)) is not None]
-        return tuple(head for head, tenant in found if not tenant or names is None or not tenant.isdisjoint(names))
+        return tuple(one.head for one in found if not one.tenant or names is None or not one.tenant.isdisjoint(names))
 
     def forget(self, ledger: str, heads: Iterable[Head]) -> None:
         """Forgets heads that a ledger has lost, once it was compared with their tenant.
@@ -197,7 +231,7 @@ class Heads:
         for head in heads:
             path = self.folder / _name(ledger) / _name(head.run)
             seen = self._read(path)
-            if seen is None or seen[0] != head:
+            if seen is None or seen.head != head:
                 continue
             try:
                 with open_folder(path.parent, make=False, top=self._top) as folder:
@@ -205,8 +239,8 @@ class Heads:
             except (OSError, UnsafePlaceError) as error:
                 self.trouble = _why(path, error)
 
-    def _read(self, path: Path) -> tuple[Head, frozenset[str]] | None:
-        """A head, and the names of its tenant; None if it was forgotten meanwhile."""
+    def _read(self, path: Path) -> _Kept | None:
+        """What is kept of a run; None if it was forgotten meanwhile."""
         try:
             found = _FILE.match(read_whole(path, most=_MOST)[0])
         except FileNotFoundError:
@@ -214,12 +248,12 @@ class Heads:
         except OSError as error:
             self.trouble = f"{path}: {error.strerror}"
             found = None
-        with suppress(ValueError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             if found is not None:
-                tenant = frozenset(map(str, json.loads(found[4])))
-                digest, sent = found[2].decode("ascii"), int(found[3])
-                return Head(run=path.name, number=int(found[1]), hash=digest, sent=sent), tenant
-        return Head(run=path.name, number=0, hash=""), frozenset()
+                head = Head(run=path.name, number=int(found[1]), hash=found[2].decode("ascii"), sent=int(found[3]))
+                doubtful = tuple(_of_json(path.name, one) for one in json.loads(found[5]))
+                return _Kept(head=head, tenant=frozenset(map(str, json.loads(found[4]))), doubtful=doubtful)
+        return _Kept(head=Head(run=path.name, number=0, hash=""))
 
     @property
     def _top(self) -> Path:
@@ -244,6 +278,36 @@ class Heads:
             with suppress(ValueError):
                 if isinstance(found := json.loads(line), dict):
                     yield found
+
+
+def _as_json(request: Request) -> dict[str, Any]:
+    """What a request asks for, and by which id."""
+    items = [{one.name: getattr(item, one.name) for one in fields(item)} for item in request.items]
+    return {
+        "number": request.number,
+        "tag": request.tag,
+        "operation": request.operation,
+        "recipients": request.recipients,
+        "items": [item | {"metadata": dict(item["metadata"])} for item in items],
+        "metadata": dict(request.metadata),
+    }
+
+
+def _of_json(run: str, found: Mapping[str, Any]) -> Request:
+    """The request of a run that was kept.
+
+    Raises:
+        ValueError: It was not written here; likewise KeyError, TypeError and AttributeError.
+    """
+    return Request(
+        number=int(found["number"]),
+        run=run,
+        tag=str(found["tag"]),
+        operation=Operation(found["operation"]),
+        recipients=tuple(map(str, found["recipients"])),
+        items=tuple(RequestItem(**item | {"type": ItemType(item["type"])}) for item in found["items"]),
+        metadata=dict(found["metadata"]),
+    )
 
 
 def _name(found: str) -> str:

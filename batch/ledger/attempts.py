@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.chain import CLOCK
-from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, LOST, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
+from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, GONE, LOST, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
 from batch.ledger.holders import known
 from batch.ledger.messages import ask
 from batch.ledger.moving import move
@@ -33,6 +34,9 @@ _COUNT_CLAIMS: Final = (
     sa.update(t.about).values(claims=t.about.c.claims + sa.bindparam("new")).returning(t.about.c.claims)
 )
 
+AS_PLANNED: Final[Mapping[int, str]] = MappingProxyType({})
+"""Requests that were sent with their own ids, if at all."""
+
 
 def count_claims(connection: Connection, bodies: int) -> Callable[[], int]:
     """Counts the claims of so many bodies, with the next statement; the result returns the number of the first."""
@@ -51,11 +55,13 @@ def begin_attempts(
     last: Any = None,
     counted: Callable[[], int] | None = None,
     clock: Sequence[object] | None = None,
+    sent_as: Mapping[int, str] = AS_PLANNED,
 ) -> tuple[tuple[Body, ...], Head]:
     """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head.
 
     `last` is that of `events.append`, `counted` the result of `count_claims` if that was called already; `clock` is
-    CLOCK. An attempt that nobody makes now, as the ledger has lost when it was made, is of no `process`.
+    CLOCK. An attempt that nobody makes now, as the ledger has lost when it was made, is of no `process`; `sent_as` has
+    the ids of requests of which it has lost these too.
     """
     bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
     first = (counted or count_claims(connection, len(bodies)))()
@@ -66,13 +72,15 @@ def begin_attempts(
         TOKEN_EXPIRES: instant(token_expires),
         PROCESS: known(connection, process).id if process else None,
         CLOCK: clock,
-        LOST: None if process else True,
     }
-    entries = [entry for claim, body in enumerate(bodies, start=first) for entry in _claimed(body, now, made, claim)]
+    lost = {request.number: None if process else sent_as.get(request.number, True) for request in requests}
+    entries = [one for claim, body in enumerate(bodies, start=first) for one in _claimed(body, now, made, claim, lost)]
     return bodies, events.append(connection, planned[0].run, entries, last)
 
 
-def _claimed(body: Body, now: datetime, made: Mapping[str, object], claim: int) -> list[Entry]:
+def _claimed(
+    body: Body, now: datetime, made: Mapping[str, object], claim: int, lost: Mapping[int, object]
+) -> list[Entry]:
     """The attempts of a body's requests, each with the body's fingerprint and the attempt's id."""
     sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, **made}
     return [
@@ -81,10 +89,27 @@ def _claimed(body: Body, now: datetime, made: Mapping[str, object], claim: int) 
             at=now,
             request=request.number,
             attempt=request.attempts,
-            detail={**sent, CLAIM: claim, WITHIN: request.within},
+            detail={**sent, CLAIM: claim, WITHIN: request.within, LOST: lost[request.number]},
         )
         for request in body.requests
     ]
+
+
+def doubt_planned(
+    connection: Connection,
+    planned: Sequence[Request],
+    now: datetime,
+    new_id: Callable[[], str],
+    sent_as: Mapping[int, str] = AS_PLANNED,
+) -> None:
+    """Puts planned requests in doubt: they may have been sent, in an attempt that the ledger has lost."""
+    for run in dict.fromkeys(request.run for request in planned):
+        bodies, _ = begin_attempts(connection, [one for one in planned if one.run == run], now, new_id, sent_as=sent_as)
+        requests = [request for body in bodies for request in body.requests]
+        move(connection, requests, State.SENDING, Event.ABANDONED, now)
+        gone = {GONE: True}
+        entries = [Entry(event=Event.ABANDONED, at=now, request=one.number, detail=gone) for one in requests]
+        events.append(connection, run, entries)
 
 
 def ended(connection: Connection, numbers: Iterable[int], gone: Process | None) -> frozenset[int]:

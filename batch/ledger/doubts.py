@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import ATTEMPT, CLAIM, GONE, SERVER_TIME, TOKEN_EXPIRES, changed
+from batch.ledger.events import ATTEMPT, CLAIM, GONE, LOST, SERVER_TIME, TOKEN_EXPIRES, changed
 from batch.ledger.machine_key import KEY
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import load_requests
@@ -298,7 +298,7 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
         request=request,
         first_attempt=datetime.fromisoformat(first.at),
         ended=datetime.fromisoformat(ended),
-        sent="" if sent == row.number else request_of(connection, sent).id,
+        sent=_sent_id(connection, sent, row.number, latest),
         claimed=claimed,
         arrived=_has_arrived(connection, request.run, latest, claimed),
         tenant_before=moment(read_detail(before).get(SERVER_TIME)),
@@ -306,6 +306,13 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
         fence=moment(known["fence"]),
         ripe=known["ripe"],
     )
+
+
+def _sent_id(connection: Connection, sent: int, number: int, latest: Mapping[str, Any]) -> str:
+    """See `Doubt.sent`; the ledger may have lost the request that was sent, and know its id."""
+    if isinstance(named := latest.get(LOST), str):
+        return named
+    return "" if sent == number else request_of(connection, sent).id
 
 
 def _has_arrived(connection: Connection, run_id: str, sent: Mapping[str, Any], claimed: int) -> bool:

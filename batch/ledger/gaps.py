@@ -14,7 +14,7 @@ from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
-from batch.ledger.attempts import begin_attempts, ended
+from batch.ledger.attempts import AS_PLANNED, doubt_planned, ended
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
@@ -236,7 +236,7 @@ class Gaps:
             for number, listed in arrived.items()
             if number in free
         ]
-        self._doubt(connection, companions, now)
+        doubt_planned(connection, companions, now, self._new_id)
         unknown = tuple(row for row, account in accounts if account is Account.UNKNOWN)
         return Compared(
             arrived=sum(taken),
@@ -261,7 +261,9 @@ class Gaps:
             found = connection.execute(planned).scalar() if names else None
             return elsewhere[found] if found else ""
 
-    def doubt_claimed(self, lost: Iterable[Head], process: Process, now: datetime) -> int:
+    def doubt_claimed(
+        self, lost: Iterable[Head], process: Process, now: datetime, *, sent_as: Mapping[int, str] = AS_PLANNED
+    ) -> int:
         """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
 
         The tenant's list may not show them yet. Claims follow the numbers of requests, apart from parts of others.
@@ -270,6 +272,7 @@ class Gaps:
             lost: The heads that the ledger does not have.
             process: Compares.
             now: When.
+            sent_as: The ids with which requests may have been sent, by number, if not with their own.
 
         Returns:
             How many requests are UNCONFIRMED by that.
@@ -291,19 +294,10 @@ class Gaps:
                 if rows := connection.execute(query).all():
                     run = as_run(connection.execute(RUN.where(t.run.c.id == head.run)).one())
                     refuse_if_held(connection, run, process, now)
-                    self._doubt(connection, with_bodies(load_requests(connection, rows), rows), now)
+                    planned = with_bodies(load_requests(connection, rows), rows)
+                    doubt_planned(connection, planned, now, self._new_id, sent_as)
                     doubted += len(rows)
         return doubted
-
-    def _doubt(self, connection: Connection, planned: Sequence[Request], now: datetime) -> None:
-        """Puts planned requests in doubt: they may have been sent, in an attempt that the ledger has lost."""
-        for run in dict.fromkeys(request.run for request in planned):
-            bodies, _ = begin_attempts(connection, [one for one in planned if one.run == run], now, self._new_id)
-            requests = [request for body in bodies for request in body.requests]
-            move(connection, requests, State.SENDING, Event.ABANDONED, now)
-            gone = {events.GONE: True}
-            entries = [Entry(event=Event.ABANDONED, at=now, request=one.number, detail=gone) for one in requests]
-            events.append(connection, run, entries)
 
     def _divide(
         self,

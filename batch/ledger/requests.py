@@ -31,7 +31,7 @@ from batch.ledger.holders import look, require_held
 from batch.ledger.moving import divide, move
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import REQUEST, load_requests
+from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_in_doubt
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
 from batch.ledger.track import write_statuses
@@ -42,7 +42,7 @@ from batch.status.evidence import held_statuses
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -71,12 +71,13 @@ class Requests:
         self._engine = engine
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
+        self._doubtful: dict[str, dict[int, Request]] = {}
         self._followed: dict[str, Followed] = {}
         engine.update_execution_options(**{FOLLOWED: self._followed})
-        self.on_claimed: Callable[[Head], None] = lambda _head: None
-        """Takes the run's head after each claim, before anything that was claimed can be sent."""
-        self.on_accepted: Callable[[Request], None] = lambda _request: None
-        """Takes the last of the requests whose acceptance was recorded, if the tenant lists all of it."""
+        self.on_claimed: Callable[[Head, Iterable[Request]], None] = lambda _head, _doubtful: None
+        """Takes the run's head and its requests in doubt after each claim, before anything that was claimed is sent."""
+        self.on_accepted: Callable[[Request, Iterable[Request]], None] = lambda _request, _doubtful: None
+        """Takes the last of the requests whose acceptance was recorded, if the tenant lists all of it; and likewise."""
 
     def claim(
         self,
@@ -123,12 +124,14 @@ class Requests:
             is_known = run.id in self._followed and self._followed[run.id].knows(newest)
             if not is_known:
                 self._require_claims(connection, run.id)
+            if not is_known or run.id not in self._doubtful:
+                self._doubtful[run.id] = requests_in_doubt(connection, run.id)
             if not rows:
                 return ()
             counted = count_claims(connection, envelopes.count_bodies(rows))
             loaded = envelopes.with_bodies(load_requests(connection, rows), rows)
             self._require_sealed(connection, loaded, anew=not is_known)
-            sent = seen.sent if seen else _sent(connection, run.id)
+            sent = seen.sent if seen else last_sent(connection, run.id)
             bodies, head = begin_attempts(
                 connection,
                 loaded,
@@ -142,7 +145,8 @@ class Requests:
             )
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
-        self.on_claimed(head)
+        self._doubtful[run.id] |= {request.number: request for request in loaded}
+        self.on_claimed(head, self._doubtful[run.id].values())
         return bodies
 
     def require_claims(self, run: Run) -> None:
@@ -231,10 +235,14 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in existing_of(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings, answered[-1].at)
+        doubtful = self._doubtful.get(answered[0].request.run, {})
+        for one in answered:
+            if one.decision.event is not Event.UNDECIDED:
+                doubtful.pop(one.request.number, None)
         if listed := [
             one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
         ]:
-            self.on_accepted(listed[-1])
+            self.on_accepted(listed[-1], doubtful.values())
 
     def failures(self, run: Run) -> Failures:
         """The run's planned requests that have failed, and how often others have."""
@@ -376,12 +384,6 @@ class Requests:
                 .order_by(t.event.c.number)
             )
             return {row.request: row.reason for row in rows}
-
-
-def _sent(connection: Connection, run_id: str) -> int:
-    """See `Head.sent`."""
-    claimed = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.attempts > 0) & t.request.c.parent.is_(None)
-    return connection.execute(sa.select(sa.func.max(t.request.c.number)).where(claimed)).scalar() or 0
 
 
 def _keep_held(connection: Connection, request: Request, held: Sequence[Place], now: datetime) -> None:

@@ -114,6 +114,14 @@ def test_a_machine_may_doubt_what_another_one_has_planned(ledger: Ledger, path: 
     assert ledger.verify() == ()
 
 
+def test_a_request_may_have_been_sent_with_the_id_that_a_lost_run_had_given_it(ledger: Ledger) -> None:
+    run, old = write(ledger, *singles(2)), "0123456789ab-7-0a1b"
+    every = Head(run=run.id, number=0, hash="", sent=2)
+    assert ledger.gaps.doubt_claimed([every], ME, NOW, sent_as={1: old}) == 2
+    assert [doubt.sent_id for doubt in ledger.requests.doubts(run)] == [old, ledger.requests.ids(run)[2]]
+    assert ledger.verify() == ()
+
+
 def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(8), together=[(1, 2, 3), (4, 5)])
     # Numbers begin with 1: request 3 shares a body with 2 and 4.
@@ -137,7 +145,7 @@ def test_planned_requests_that_were_claimed_after_the_backup_become_unconfirmed(
 def test_a_head_tells_up_to_which_request_its_run_was_claimed(ledger: Ledger) -> None:
     run = write(ledger, *singles(3))
     heads: list[Head] = []
-    ledger.requests.on_claimed = heads.append
+    ledger.requests.on_claimed = lambda head, _doubtful: heads.append(head)
     for _ in range(2):
         record(ledger, claim(ledger, run), THROTTLED)
     ledger.runs.hold(run, ME, NOW)
