@@ -34,9 +34,9 @@ pytest_plugins = ["tests.postgresql"]
 
 # How fast the machine is proves nothing: no example fails because it took long, or because the first ones, which fill
 # hypothesis' and polars' caches, were generated slowly.
-# Every run draws new examples, so that half of the usual number finds as much in two runs.
+# Every run draws new examples, so that a fifth of the usual number finds as much in five runs.
 hypothesis.settings.register_profile(
-    "any speed", deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any speed", deadline=None, max_examples=20, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any speed")
 

@@ -11,6 +11,7 @@ import typer
 from batch.answers.outcome import OUTCOMES
 from batch.cli import app
 from batch.sandbox.server import running_sandbox
+from tests.benchmarks.packing import WORKLOADS
 from tests.documents import (
     DOCUMENTS,
     README,
@@ -136,7 +137,7 @@ def test_the_request_counts_match_the_measurements() -> None:
     values = measured()
     head, cells = table_after("<!-- figures -->")
     ways = head[1:-1]
-    assert len(cells) == len(("onboarding", "migration", "sparse"))
+    assert [row[0].split(":")[0] for row in cells] == [*WORKLOADS]
     for workload, *numbers in cells:
         name = workload.split(":")[0]
         above = f"{values[f'{name}: {head[-1]}']:.0f} %"
