@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batch.commands.session import SessionFactory
     from batch.ledger.gaps import Compared
     from batch.ledger.store import Ledger
-    from batch.model import Head
+    from batch.model import Head, Request
     from batch.settings import Settings
 
 
@@ -107,8 +107,7 @@ class CommandComparison:
             names = {*tenants.addresses(tenant), *claims.tenant_names}
             lost = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
             if heads is not None and lost:
-                doubtful = [one for head in lost for one in heads.doubtful(ledger_id, head)]
-                restore_doubts(self._ledger, doubtful, tenant, self._settings.api, self._runtime)
+                self._restore([one for head in lost for one in heads.doubtful(ledger_id, head)])
             users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
                 ledger=self._ledger,
@@ -130,6 +129,15 @@ class CommandComparison:
             if claims.user_id:
                 heads.keep_user(ledger_id, claims.user_id, names)
         return compared, lost
+
+    def _restore(self, doubtful: Sequence[Request]) -> None:
+        """Put the requests of lost runs in doubt again, and report it."""
+        tenant, api = self._sessions.access.tenant, self._settings.api
+        if restored := restore_doubts(self._ledger, doubtful, tenant, api, self._runtime):
+            self._screen.say(
+                f"{count(restored, 'request')} that the ledger has lost may have arrived: unconfirmed until the "
+                "tenant's list shows it."
+            )
 
     def _import(self, rows: tuple[StatusRow, ...]) -> str:
         """Import rows that the ledger does not know; return why some could not be imported, or an empty text."""

@@ -1,7 +1,7 @@
-"""What runs had in doubt that a ledger has lost altogether: it was put back to before they were planned.
+"""Runs that a ledger has lost altogether, because it was put back to a time before they were planned.
 
-Of other runs it still has the plans, and puts in doubt what may have been claimed. What a lost run had planned, nobody
-knows; but each machine keeps what it had on its way. That is planned again, in a run of its own, and put in doubt.
+For a run that it still has, the ledger knows the plan. For a lost one, only the file beside its head tells which
+requests were on their way. They are planned again, in a run of their own, and put in doubt.
 """
 
 from __future__ import annotations
@@ -29,20 +29,23 @@ LOST_RUN: Final = "lost "
 """Begins the digest of a run that has what a lost run had in doubt."""
 
 
-def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api: str, runtime: Runtime) -> None:
-    """Puts in doubt again what runs had in doubt that the ledger does not have.
+def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api: str, runtime: Runtime) -> int:
+    """Puts the requests of lost runs in doubt again.
 
-    If an earlier command was killed in between, this goes on.
+    If an earlier command was killed while it did so, this one finishes the work.
 
     Args:
-        ledger: It was put back.
-        doubtful: The requests, of any runs.
+        ledger: The ledger that was put back.
+        doubtful: Requests that were in doubt, of any runs; those of runs that the ledger has are left alone.
         tenant: An address of their tenant.
         api: The API version.
         runtime: Clock and process.
 
+    Returns:
+        How many requests are in doubt again.
+
     Raises:
-        StoppedError: Another process plans or sends some of it just now.
+        StoppedError: Another process is planning or sending some of it.
         RunHeldError: Another process works on the run.
     """
     known = {run.id for run in ledger.runs.all()}
@@ -50,11 +53,12 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api
     for request in doubtful:
         if request.run not in known:
             by_run.setdefault(request.run, []).append(request)
+    doubted = 0
     for name, requests in sorted(by_run.items()):
         new = NewRun(
             tenant=tenant,
             input_digest=f"{LOST_RUN}{name}",
-            inputs=(f"what run {name} had on its way",),
+            inputs=(f"requests of run {name} that were on their way",),
             dialect=api,
             started_at=runtime.now(),
             metadata=requests[0].metadata,
@@ -65,13 +69,14 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api
         numbers = sorted(ledger.requests.ids(ledger.runs.named(restored)))
         sent_as = {number: request.id for number, request in zip(numbers, requests, strict=False)}
         every = Head(run=restored, number=0, hash="", sent=max(numbers))
-        ledger.gaps.doubt_claimed([every], runtime.process, runtime.now(), sent_as=sent_as)
+        doubted += ledger.gaps.doubt_claimed([every], runtime.process, runtime.now(), sent_as=sent_as)
+    return doubted
 
 
 def _plan(ledger: Ledger, new: NewRun, requests: Sequence[Request], runtime: Runtime) -> None:
     changes = _changes_of(requests)
     known = ledger.plans.known(new.tenant, changes)
-    # The ledger may have some of it as planned by the run from which the lost one took it over.
+    # The lost run may have taken changes over from a run that still has them as planned.
     planned = known.changes.filter(pl.col("state") == State.PLANNED.value).get_column("request").unique().sort()
     taken = TakenOver(requests=tuple(planned), process=runtime.process)
     plan = Plan(changes=changes, requests=len(requests), lower_bound=len(requests))
@@ -79,7 +84,7 @@ def _plan(ledger: Ledger, new: NewRun, requests: Sequence[Request], runtime: Run
         ledger.plans.write(new, plan, upto=known.upto, now=runtime.now(), taken=taken)
     except LedgerMovedError as error:
         raise StoppedError(
-            "The ledger was put back, and another process plans or sends with it.",
+            "The ledger was put back, and another process is planning or sending with it.",
             next_step="Nothing was sent. Run the same command again once that has ended.",
         ) from error
 

@@ -77,7 +77,7 @@ class Requests:
         self.on_claimed: Callable[[Head, Iterable[Request]], None] = lambda _head, _doubtful: None
         """Takes the run's head and its requests in doubt after each claim, before anything that was claimed is sent."""
         self.on_accepted: Callable[[Request, Iterable[Request]], None] = lambda _request, _doubtful: None
-        """Takes the last of the requests whose acceptance was recorded, if the tenant lists all of it; and likewise."""
+        """Takes the newest request that was recorded as accepted, if the tenant lists all of it; and those in doubt."""
 
     def claim(
         self,

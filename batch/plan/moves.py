@@ -179,7 +179,7 @@ class _Search:
         return price
 
     def _set_prices(self, softness: float) -> None:
-        """Sets what it costs to join a request with so many people, and what leaving the same saves."""
+        """Sets what it costs to join a request, and what it saves to leave one, by how many people it has."""
         begun = np.arange(self._full + 1) / self._full
         begun[1:] **= softness
         self._more = np.diff(begun)
@@ -195,7 +195,7 @@ class _Search:
         self.requests = int((-(-self._count // self._full)).sum() + (-(-own // self._most)).sum())
 
     def _leave(self, person: int) -> tuple[Numbers, float]:
-        """Takes everything from a person; returns what it was, and its price."""
+        """Takes everything from a person; returns the choice that the person had, and its price."""
         choice = self._choice[self._pairs.of_who[person] : self._pairs.of_who[person + 1]].copy()
         places, own = self._needs(person, choice)
         people = self._count[places] % self._full
@@ -237,12 +237,12 @@ class _Search:
             chosen.append(best)
             gain[np.logical_or.reduceat((choice >= 0)[within], starts[:-1])] = -1
         self._work += (len(chosen) + 1) * len(within)
-        # Own requests then take those that cost most for what they hold.
+        # Requests of their own then take the kits that cost most for each pair.
         chosen.sort(key=lambda one: (kit[one] / (starts[one] - starts[one + 1]), one))
         return self._with_own(choice, single, [(int(first) + one, float(kit[one])) for one in chosen])
 
     def _with_own(self, choice: Numbers, single: npt.NDArray[np.float64], chosen: list[tuple[int, float]]) -> Numbers:
-        """The choice with a request of the person for what is in no kit, and for kits that fit, if that is cheaper."""
+        """The choice, with requests of the person's own for the rest and for kits that fit, if that is cheaper."""
         rest: Flags = choice == _SINGLE
         count = int(np.count_nonzero(rest))
         own = max(1, -(-count // self._most))
