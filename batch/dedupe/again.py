@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from batch.dedupe.classify import TENANT_VERDICTS, classify
-from batch.dedupe.overlap import KEY
+from batch.api.tenant_outcome import RESUBMITTABLE, WITHOUT_EFFECT
+from batch.dedupe.classify import INTENTION, TENANT_VERDICTS, age, classify, with_outcome
+from batch.dedupe.overlap import ACCESS, KEY, may_be_one
 from batch.model import RowClass
+from batch.states import VOID
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS
 
 if TYPE_CHECKING:
@@ -90,3 +92,39 @@ def dates_passed(changes: pl.DataFrame, now: datetime) -> pl.DataFrame:
         pl.lit(RowClass.REJECTED.value).alias("tenant_class"),
         pl.concat_str(rule, pl.lit(": "), message).alias("tenant_reason"),
     )
+
+
+def left_to_others(again: pl.DataFrame, known: pl.DataFrame, imports: Collection[str]) -> pl.DataFrame:
+    """Changes that are planned again, as they have not arrived, and that another request asks for as well.
+
+    That request may have been sent, or will be: sending both would submit the change twice. A later one decides
+    whatever it asks for, the newest earlier one if it asks for the same.
+
+    Args:
+        again: `request`, KEY and INTENTION of each change.
+        known: The ledger's knowledge of their keys, which may have these requests too.
+        imports: Runs whose requests are older than their numbers tell.
+
+    Returns:
+        `request`, KEY, and `by`, the run of the other request; each change once.
+    """
+    void = pl.col("state").is_in([state.value for state in VOID])
+    live = with_outcome(known.filter(~void)).with_columns(pl.col("run").is_in([*imports]).alias("imported"))
+    others = live.select(*ACCESS, pl.exclude(ACCESS).name.prefix("known_"))
+    both = again.with_row_index("change").join(others, on=ACCESS)
+    both = both.filter(
+        may_be_one(pl.col("account"), pl.col("known_account")) & (pl.col("request") != pl.col("known_request"))
+    )
+    same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
+    came_to_nothing = pl.when(same).then(_is_outcome(RESUBMITTABLE)).otherwise(_is_outcome(WITHOUT_EFFECT))
+    is_later = (pl.col("known_request") > pl.col("request")) & ~pl.col("known_imported")
+    before = both.filter(~is_later & ~came_to_nothing).sort(
+        pl.col("known_imported").not_(), *age("change", prefix="known_")
+    )
+    newest = before.unique("change", keep="last", maintain_order=True).filter(same)
+    going = pl.concat([both.filter(is_later), newest]).unique("change", keep="first", maintain_order=True)
+    return going.sort("change").select("request", *KEY, pl.col("known_run").alias("by"))
+
+
+def _is_outcome(outcomes: Collection[str]) -> pl.Expr:
+    return pl.col("known_outcome").is_in([*outcomes]).fill_null(value=False)

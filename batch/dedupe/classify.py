@@ -276,7 +276,7 @@ def _against_ledger(
     free, known = known.filter(is_free), known.filter(~is_void & ~is_free)
     if known.is_empty():
         return pl.DataFrame(schema=_AGAINST)
-    live = _with_outcome(known).select(
+    live = with_outcome(known).select(
         _HASH, *(pl.col(name).alias(f"known_{name}") for name in (*KNOWN_SCHEMA, "outcome"))
     )
     is_own = pl.col("known_run") == run
@@ -391,7 +391,7 @@ def age(*key: str, prefix: str = "") -> tuple[pl.Expr, ...]:
     return request.max().over(*key, f"{prefix}run"), pl.col(f"{prefix}at"), request
 
 
-def _with_outcome(known: pl.DataFrame) -> pl.DataFrame:
+def with_outcome(known: pl.DataFrame) -> pl.DataFrame:
     """`known` with the TenantOutcome of each accepted change as `outcome`; null if the tenant has not listed it."""
     listed = (pl.col("tenant_state") != "") & (pl.col("state") == State.ACCEPTED.value)
     if not known.select(listed.any()).item():

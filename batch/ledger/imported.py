@@ -19,7 +19,7 @@ from batch.ledger.holders import require_held
 from batch.ledger.plans import run_id_of
 from batch.ledger.products import distinct
 from batch.ledger.repeating import repeated
-from batch.ledger.runs import NewRun, Runs, begin_run
+from batch.ledger.runs import RUN, NewRun, as_run, begin_run
 from batch.ledger.seals import root, write_seals
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.track import write_statuses
@@ -57,7 +57,7 @@ class Imported:
         new = NewRun(tenant=tenant, input_digest=IMPORT, inputs=(IMPORTED_INPUT,), dialect=dialect, started_at=now)
         with writing(self._engine) as connection:
             begin_run(connection, run_id, number_of_tenant(connection, tenant), new, 0)
-        return Runs(self._engine).named(run_id)
+            return as_run(connection.execute(RUN.where(t.run.c.id == run_id)).one())
 
     def take(
         self,

@@ -34,6 +34,7 @@ from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_in_doubt
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
+from batch.ledger.submit_once import leave_to_others
 from batch.ledger.track import write_statuses
 from batch.ledger.waves import clock_of, rows_within
 from batch.model import Head
@@ -314,7 +315,7 @@ class Requests:
 
         Args:
             request: The request.
-            arrived: Whether all of it arrived; otherwise it is PLANNED again.
+            arrived: Whether all of it arrived; otherwise it is PLANNED again, without what other requests ask for.
             now: When it was settled.
             process: It must hold the run: another one that has taken it over settles it by itself.
             parts: If only some of it is known to have arrived, the requests that take over; what is not known to have
@@ -341,6 +342,8 @@ class Requests:
             entry = Entry(event=event, at=now, request=request.number, detail=found)
             events.append(connection, request.run, [entry])
             _keep_held(connection, request, held, now)
+            if not arrived:
+                leave_to_others(connection, request.run, [request.number], now, self._new_id)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""

@@ -21,6 +21,7 @@ from batch.ledger.holders import HELD_BY, holding, kept_runs, known, refuse_if_h
 from batch.ledger.postgresql import moment
 from batch.ledger.repeating import repeated
 from batch.ledger.sessions import Lock
+from batch.ledger.submit_once import leave_to_others
 from batch.ledger.waves import end_waves
 from batch.ledger.whereabouts import refuse_moved
 from batch.model import Run, Tally
@@ -30,7 +31,7 @@ from batch.states import IN_DOUBT, UNSENT, Event, State, advance
 from batch.text import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy.engine import Connection, Engine
 
@@ -118,8 +119,9 @@ _UNFINISHED_BESIDE: Final = (
 class Runs:
     """The runs of a ledger."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, new_id: Callable[[], str]) -> None:
         self._engine = engine
+        self._new_id = new_id
 
     def of_input(self, tenant: str, digest: str) -> Run | None:
         """The run of this input for the tenant at an address; None if it was never planned."""
@@ -257,10 +259,18 @@ class Runs:
                 _mark_all(connection, run, State.SENDING, Event.ABANDONED, now, gone=process)
 
     def settle_by_hand(self, run: Run, *, arrived: bool, now: datetime) -> int:
-        """Settles all UNCONFIRMED requests of the run as a person reports; returns how many there were."""
+        """Settles all UNCONFIRMED requests of the run as a person reports; returns how many there were.
+
+        What has not arrived is PLANNED again, without what other requests ask for.
+        """
         event = Event.FOUND if arrived else Event.NOT_FOUND
+        these = {"of_run": run.id, "in_state": State.UNCONFIRMED.value}
         with writing(self._engine) as connection:
-            return _mark_all(connection, run, State.UNCONFIRMED, event, now, detail={"by": "hand"})
+            numbers = connection.execute(_NUMBERS, these).scalars().all()
+            settled = _mark_all(connection, run, State.UNCONFIRMED, event, now, detail={"by": "hand"})
+            if not arrived:
+                leave_to_others(connection, run.id, numbers, now, self._new_id)
+            return settled
 
     def discard(self, run: Run, now: datetime) -> int:
         """Discards the requests that the run has not sent; returns how many there were."""

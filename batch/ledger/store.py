@@ -87,7 +87,7 @@ class Ledger:
         memory: LedgerMemory | None = None,
     ) -> None:
         self._engine = engine
-        self.runs = Runs(engine)
+        self.runs = Runs(engine, new_id)
         self.plans = Plans(engine, new_id)
         self.requests = Requests(engine, new_id)
         self.doubts = DoubtStore(engine, memory)

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
 import sqlalchemy as sa
 
 from batch.api.token_claims import ORG
-from batch.dedupe.overlap import may_be_one
 from batch.errors import RunHeldError, SettingsError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.budget import join_months
-from batch.ledger.bulk import select_frame
 from batch.ledger.engine import reading, writing
 from batch.ledger.facts import link_tenant
 from batch.ledger.holders import refuse_if_held
@@ -25,8 +22,7 @@ from batch.ledger.rows import recipients_of
 from batch.ledger.runs import RUN, as_run
 from batch.ledger.seals import check_runs_of
 from batch.ledger.sessions import Lock
-from batch.ledger.take_over import take_changes
-from batch.states import VOID, State
+from batch.ledger.submit_once import have_common, submit_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +70,7 @@ class Tenants:
         """
         with reading(self._engine) as connection:
             found = connection.execute(_UNNAMED_BESIDE, {"of_run": run.id}).all()
-            return tuple(other.name for other in found if _have_common(connection, run.id, other.id))
+            return tuple(other.name for other in found if have_common(connection, run.id, other.id))
 
     def bind(self, url: str, names: Sequence[str], process: Process, now: datetime) -> bool:
         """Records by which names a token of this address calls its tenant; joins two tenants that prove to be one.
@@ -186,7 +182,7 @@ def _join(
                 next_step=error.next_step,
             ) from None
     orders = _unify(connection, kept, gone)
-    _submit_once(connection, kept, gone, now, new_id)
+    submit_once(connection, kept, gone, now, new_id)
     _move_runs(connection, kept, gone, names[gone], orders, now)
     _join_paces(connection, kept, gone)
     connection.execute(sa.delete(t.cached).where(t.cached.c.tenant == gone))
@@ -222,69 +218,6 @@ def _unify(connection: Connection, kept: int, gone: int) -> Mapping[int, dict[in
         if content != before[number][1]:
             changed.setdefault(run, {})[number] = before[number][1]
     return changed
-
-
-def _submit_once(connection: Connection, kept: int, gone: int, now: datetime, new_id: Callable[[], str]) -> None:
-    """Takes out of planned requests the changes that the other tenant's runs have sent; of two planned, one stays."""
-    for planned, other, void in ((kept, gone, {*VOID, State.PLANNED}), (gone, kept, VOID)):
-        p, q = _changes_of(planned).subquery(), _changes_of(other).subquery()
-        same = sa.and_(*(p.c[name] == q.c[name] for name in _INTENTION))
-        numbers, texts = ("request", "identity", "item", "changes"), ("run", "account")
-        columns = (*(p.c[name] for name in (*numbers, *texts)), q.c.run.label("by"), q.c.account.label("other"))
-        is_sent = q.c.state.not_in([state.value for state in void])
-        query = sa.select(*columns).join(q, same).where(p.c.state == State.PLANNED.value, is_sent)
-        schema = dict.fromkeys(numbers, pl.Int64) | dict.fromkeys((*texts, "by", "other"), pl.String)
-        found = select_frame(connection, query, schema)
-        found = found.filter(may_be_one(pl.col("account"), pl.col("other"))).drop("account", "other")
-        # A request is divided once, even if several runs have parts of it: which run is named is for people only.
-        going = found.with_columns(pl.col("by").min().over("request")).unique().sort("request", "identity", "item")
-        for (by,), changes in going.group_by("by", maintain_order=True):
-            requests = changes.select("request", "run", "changes").unique(maintain_order=True)
-            take_changes(
-                connection, str(by), requests, changes.select("request", "identity", "item"), now, tag=new_id()
-            )
-
-
-def _have_common(connection: Connection, run: str, tenant: int) -> bool:
-    """Whether a run has planned anything for an identity and item for which something was sent to another tenant."""
-    void = [state.value for state in {*VOID, State.PLANNED}]
-    planned = _changes().where(t.run.c.id == run, t.request.c.state == State.PLANNED.value).subquery().c
-    sent = _changes_of(tenant).where(t.request.c.state.not_in(void)).subquery().c
-    same = sa.and_(*(planned[name] == sent[name] for name in ("person", "type", "thing")))
-    return connection.execute(sa.select(planned.request).where(same).limit(1)).first() is not None
-
-
-_INTENTION: Final = ("person", "type", "thing", "operation", "start_date", "remove_date")
-
-
-def _changes_of(tenant: int) -> sa.Select[*tuple[Any, ...]]:
-    """Every change that the ledger has of a tenant."""
-    return _changes().where(t.run.c.tenant == tenant)
-
-
-def _changes() -> sa.Select[*tuple[Any, ...]]:
-    q = t.request.c
-    return (
-        sa.select(
-            q.number.label("request"),
-            q.state,
-            q.operation,
-            (q.recipient_count * q.item_count).label("changes"),
-            t.run.c.id.label("run"),
-            t.recipient.c.identity,
-            t.request_item.c.item,
-            t.identity.c.key.label("person"),
-            t.item.c.type,
-            t.item.c.key.label("thing"),
-            *(t.detail.c[name] for name in ("start_date", "remove_date", "account")),
-        )
-        .join(t.run, t.run.c.number == q.run)
-        .join(t.recipient, t.recipient.c.request == q.number)
-        .join(t.identity, t.identity.c.id == t.recipient.c.identity)
-        .join(t.request_item, t.request_item.c.request == q.number)
-        .join(t.item, t.item.c.id == t.request_item.c.item)
-        .join(t.detail, t.detail.c.id == t.request_item.c.detail)
-    )
 
 
 def _contents(connection: Connection, tenant: int) -> dict[int, tuple[int, list[list[str]]]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.commands.lost_runs import restore_doubts
-from tests.builders import NOW, request
-from tests.ledger.ledger_helpers import ME, TENANT, open_ledger, rows
+from tests.builders import NOW, change, request
+from tests.ledger.ledger_helpers import ACCEPTED, ME, TENANT, claim, open_ledger, record, rows, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,4 +41,17 @@ def test_a_command_that_is_killed_leaves_the_rest_to_the_next_one(tmp_path: Path
         assert rows(path, "SELECT state FROM request") == [("UNCONFIRMED",)] * 3
         found = [doubt.sent_id for run in ledger.runs.all() for doubt in ledger.requests.doubts(run)]
         assert sorted(found) == [one.id for one in LOST]
+        assert ledger.verify() == ()
+
+
+def test_what_was_submitted_since_is_not_sent_again_if_it_did_not_arrive_before(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        since = write(ledger, [change(f"{7:032x}", f"{99:032x}")])
+        record(ledger, claim(ledger, since), ACCEPTED)
+        ledger.runs.release(since, ME, NOW)
+        assert restore_doubts(ledger, LOST, TENANT, "beta", RUNTIME) == len(LOST)
+        for run in ledger.runs.all():
+            ledger.runs.settle_by_hand(run, arrived=False, now=NOW)
+        states = [state for (state,) in rows(tmp_path / "ledger.db", "SELECT state FROM request ORDER BY number")]
+        assert states == ["ACCEPTED", "SPLIT", "PLANNED", "PLANNED"]
         assert ledger.verify() == ()

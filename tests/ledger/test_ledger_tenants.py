@@ -233,6 +233,46 @@ def test_one_planned_request_of_which_two_other_runs_have_parts_is_divided_once(
     assert ledger.verify() == ()
 
 
+@pytest.mark.parametrize("settled", ["by hand", "by the list"])
+@pytest.mark.parametrize("first", [TENANT, OTHER])
+def test_what_is_in_doubt_at_one_address_and_was_sent_to_the_other_is_not_sent_again(
+    ledger: Ledger, first: str, settled: str
+) -> None:
+    def doubt() -> Run:
+        run = write(ledger, product(["anna", "ben"], ["r1", "r2"]), tenant=OTHER)
+        record(ledger, claim(ledger, run), FAILED)
+        ledger.runs.release(run, ME, NOW)
+        return run
+
+    theirs = doubt() if first == OTHER else None
+    send(ledger, write(ledger, [change("anna", "r1")]))
+    theirs = theirs or doubt()
+    join(ledger)
+    if settled == "by hand":
+        assert ledger.runs.settle_by_hand(theirs, arrived=False, now=NOW) == 1
+    else:
+        ledger.runs.hold(theirs, ME, NOW)
+        ((one),) = ledger.requests.doubts(theirs)
+        ledger.requests.settle(one.request, arrived=False, now=NOW, process=ME)
+        ledger.runs.release(theirs, ME, NOW)
+    pairs = [(who, item) for who in ("anna", "ben") for item in ("r1", "r2")]
+    live = {key: found - {"SPLIT"} for key, found in states(ledger, TENANT, *pairs).items()}
+    assert live == {key: {"PLANNED"} for key in pairs} | {("anna", "r1"): {"ACCEPTED"}}
+    assert ledger.verify() == ()
+
+
+def test_of_two_doubts_of_one_change_only_one_is_sent_again(ledger: Ledger) -> None:
+    runs = [write(ledger, [change("anna", "r1")], tenant=tenant) for tenant in (TENANT, OTHER)]
+    for run in runs:
+        record(ledger, claim(ledger, run), FAILED)
+        ledger.runs.release(run, ME, NOW)
+    join(ledger)
+    for run in runs:
+        ledger.runs.settle_by_hand(run, arrived=False, now=NOW)
+    assert sorted(state for run in runs for state in ledger.runs.tally(run).requests) == ["PLANNED", "SPLIT"]
+    assert ledger.verify() == ()
+
+
 def test_binding_tells_whether_the_address_now_belongs_to_another_tenant_than_before(ledger: Ledger) -> None:
     write(ledger, [change("anna", "r1")])
     write(ledger, [change("anna", "r1")], tenant=OTHER)

@@ -1,0 +1,73 @@
+"""What is planned again, as it has not arrived, is left to another request that asks for the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from batch.api.account_key import ID, account_key
+from batch.dedupe.again import left_to_others
+from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
+from batch.dedupe.overlap import KEY
+
+IMPORTS = ("imported",)
+
+
+def known(request: int, **others: Any) -> dict[str, Any]:
+    """A line of the ledger's knowledge about one access: an accepted grant without dates, if nothing else is said."""
+    line = dict.fromkeys(KNOWN_SCHEMA, "") | {"identity_id": "anna", "item_type": "ROLE", "item_id": "r1"}
+    return line | {"operation": "GRANT", "state": "ACCEPTED", "run": "other", "request": request, **others}
+
+
+def going(*others: dict[str, Any], account: str = "") -> list[str]:
+    """The runs to which request 5 leaves its grant."""
+    own = known(5, run="own", state="PLANNED", account=account)
+    again = pl.DataFrame([own]).select("request", *KEY, *INTENTION)
+    found = left_to_others(again, pl.DataFrame([own, *others], schema=KNOWN_SCHEMA), IMPORTS)
+    return found.get_column("by").to_list()
+
+
+@pytest.mark.parametrize("state", ["PLANNED", "SENDING", "UNCONFIRMED", "ACCEPTED"])
+@pytest.mark.parametrize("number", [4, 6])
+def test_another_request_for_the_same_has_it(number: int, state: str) -> None:
+    assert going(known(number, state=state)) == ["other"]
+
+
+@pytest.mark.parametrize("state", ["SPLIT", "REFUSED", "DISCARDED"])
+@pytest.mark.parametrize("number", [4, 6])
+def test_a_request_that_is_not_sent_any_more_has_nothing(number: int, state: str) -> None:
+    assert going(known(number, state=state)) == []
+
+
+def test_a_grant_after_a_revoke_is_sent_again() -> None:
+    assert going(known(3), known(4, operation="REVOKE")) == []
+
+
+def test_a_later_revoke_is_not_undone() -> None:
+    assert going(known(6, operation="REVOKE")) == ["other"]
+
+
+def test_an_earlier_grant_with_other_dates_does_not_count() -> None:
+    assert going(known(4, remove_date="2027-01-01T00:00:00.000Z")) == []
+
+
+def test_what_was_rejected_was_to_be_submitted_again() -> None:
+    assert going(known(4, tenant_state="REJECTED")) == []
+
+
+def test_a_cancelled_revoke_leaves_the_grant_before_it_in_force() -> None:
+    assert going(known(3), known(4, operation="REVOKE", tenant_state="CANCELLED")) == ["other"]
+
+
+def test_an_imported_request_is_older_than_its_number_tells() -> None:
+    assert going(known(9, run="imported", operation="REVOKE")) == []
+    assert going(known(9, run="imported")) == ["imported"]
+    assert going(known(9, run="imported"), known(4, operation="REVOKE")) == []
+
+
+def test_another_account_is_another_change() -> None:
+    first, second = account_key({ID: "1"}), account_key({ID: "2"})
+    assert going(known(4, account=second), account=first) == []
+    assert going(known(4), account=first) == ["other"]
