@@ -238,22 +238,36 @@ def test_nobody_else_can_say_that_they_made_the_latest_attempt(ledger: Ledger, p
         ledger.requests.check(run)
 
 
-def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_itself(
-    ledger: Ledger, path: Place
-) -> None:
-    run = taken_over_elsewhere(ledger, path)
-    # Whoever did it: the changes were accepted in the other request.
+def doubted_again(ledger: Ledger, path: Place, run: Run) -> None:
+    """Somebody doubts request 1 of the run again, and it has not arrived."""
     add(path, run, "mistrusted", 1)
     alter(path, "UPDATE request SET state = 'UNCONFIRMED' WHERE number = 1")
     ledger.runs.hold(run, ME, NOW)
     (doubt,) = ledger.requests.doubts(run)
     ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+
+
+def test_a_replaced_request_that_was_doubted_again_is_left_to_the_other_one(ledger: Ledger, path: Place) -> None:
+    run = taken_over_elsewhere(ledger, path)
+    doubted_again(ledger, path, run)
+    assert states(path) == {1: "SPLIT", 2: "PLANNED"}
+    assert claim_if_any(ledger, run) is None
+    assert not ledger.requests.check(run).revived
+
+
+def test_a_replaced_request_that_was_doubted_again_is_planned_anew_and_not_sent_itself(
+    ledger: Ledger, path: Place
+) -> None:
+    run = taken_over_elsewhere(ledger, path)
+    # Whoever did it: the changes may have been submitted in the other request.
+    alter(path, "UPDATE request SET state = 'DISCARDED' WHERE number = 2")
+    doubted_again(ledger, path, run)
     with pytest.raises(ForeignPlanError, match="may have been submitted in another request since"):
         claim_if_any(ledger, run)
     assert ledger.requests.check(run).revived == {1}
     ledger.plans.drop(run, [1], ME, NOW)
     assert not ledger.requests.check(run).revived
-    assert states(path) == {1: "SPLIT", 2: "PLANNED"}
+    assert states(path) == {1: "SPLIT", 2: "DISCARDED"}
     assert claim_if_any(ledger, run) is None
 
 
