@@ -118,7 +118,9 @@ def write_small(path: Path, content: bytes, *, append: bool = False, top: Path |
     """
     handle = open_private(path, os.O_CREAT | os.O_WRONLY | (os.O_APPEND if append else 0), top=top)
     try:
-        os.write(handle, content)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(handle, left) :]
     finally:
         os.close(handle)
 

@@ -35,6 +35,7 @@ from batch.status.cancel import (
     new_statuses,
     to_revoke,
 )
+from batch.status.compare import sent_since
 from batch.status.evidence import LOOK_BACK
 from batch.status.matching import RunChanges, accepted_changes
 from batch.tenant.reading import ForbiddenError
@@ -172,7 +173,7 @@ class _CancelJob:
         self._sessions = sessions
         self._comment = comment
         self._consent = consent
-        self._own = RunChanges(run.id, accepted_changes(ledger.tracks.of_run(run)))
+        self._own = RunChanges(run.id, accepted_changes(ledger.tracks.of_run(run)), ledger.lost.restored())
         self._began = runtime.now()
         self._first: RunRows = RunRows()
         self._canceller: Canceller | None = None
@@ -183,14 +184,14 @@ class _CancelJob:
         first_attempt = self._ledger.cancels.first_attempt(self._run)
         if first_attempt is None or not self._own.changes:
             return None, False
-        tell = notices_on(self._screen)
+        tell, since = notices_on(self._screen), min(first_attempt, sent_since(self._run))
         async with self._sessions.open(self._ledger, tell) as session:
             statuses = session.tenant.statuses
             self._canceller = canceller = Canceller(
                 own=self._own,
                 cancel_port=session.tenant.cancel_client,
                 listing=statuses,
-                since=first_attempt + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
+                since=since + min(await statuses.clock_offset(), timedelta()) - LOOK_BACK,
                 comment=self._comment or f"Run {self._run.id} of access-batch is taken back.",
                 settle_after=self._settings.settle_after,
                 clock=self._runtime.clock,

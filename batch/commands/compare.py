@@ -6,20 +6,24 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from batch.answers.events import tell_each
+from batch.commands.heads import UNREADABLE
 from batch.commands.import_ import ImportReader
 from batch.commands.lost_runs import restore_doubts
 from batch.commands.session import notices_on, require_fit_token
 from batch.errors import RunHeldError, SettingsError, StoppedError
 from batch.loops.compare import Comparison, not_proven
 from batch.status.adopt import AdoptionOutcome
+from batch.status.compare import LOST_RUN
 from batch.tenant.status import Page
 from batch.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
+    from batch.commands.heads import Heads
     from batch.commands.runtime import Runtime
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
@@ -91,7 +95,7 @@ class CommandComparison:
                 "they stay unconfirmed until the tenant's list shows whether they arrived."
             )
         if heads is not None:
-            heads.forget(ledger_id, lost)
+            self._forget(heads, ledger_id, lost)
             heads.try_keeping(ledger_id)
             self._screen.say(*heads.complaints())
 
@@ -107,6 +111,7 @@ class CommandComparison:
             names = {*tenants.addresses(tenant), *claims.tenant_names}
             lost = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
             if heads is not None and lost:
+                _require_readable(lost, heads.folder / ledger_id)
                 self._restore([one for head in lost for one in heads.doubtful(ledger_id, head)])
             users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
@@ -129,6 +134,21 @@ class CommandComparison:
             if claims.user_id:
                 heads.keep_user(ledger_id, claims.user_id, names)
         return compared, lost
+
+    def _forget(self, heads: Heads, ledger_id: str, lost: Sequence[Head]) -> None:
+        """Keep the heads of what the ledger has in the place of what it has lost, and forget the lost ones.
+
+        The ledger may be put back once more: then only the new heads tell what was on its way.
+        """
+        if not lost:
+            return
+        tenant, gone = self._ledger.tenants.name_of(self._sessions.access.tenant), {head.run for head in lost}
+        runs = [run for run in self._ledger.runs.all() if run.tenant == tenant]
+        kept = [run.id for run in runs if run.id in gone or run.input_digest.startswith(LOST_RUN)]
+        for head, doubtful in self._ledger.lost.newest(kept):
+            self._ledger.requests.on_claimed(head, doubtful)
+        if not heads.trouble:
+            heads.forget(ledger_id, lost)
 
     def _restore(self, doubtful: Sequence[Request]) -> None:
         """Put the requests of lost runs in doubt again, and report it."""
@@ -163,6 +183,21 @@ class CommandComparison:
         missing = f"{count(left, 'requested change')} can't be imported, since {reasons}"
         self._screen.say(f"The ledger does not know everything that was requested: {missing}.")
         return missing
+
+
+def _require_readable(lost: Sequence[Head], folder: Path) -> None:
+    """Refuse to go on if nobody knows what was on its way.
+
+    Raises:
+        StoppedError: The file beside a head can't be read.
+    """
+    if unread := [head.run for head in lost if head.number == UNREADABLE]:
+        raise StoppedError(
+            f"{folder / unread[0]} can't be read. It tells which requests of run {unread[0]} were on their way, in "
+            "case the ledger was put back.",
+            next_step="Nothing was sent. If the ledger was not put back, remove that file, and run the same command "
+            "again. If it was, first look in the tenant for what was requested last.",
+        )
 
 
 def _forgotten(runs: Sequence[str]) -> StoppedError:

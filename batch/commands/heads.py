@@ -22,7 +22,7 @@ from batch.ledger.machine_key import Moves
 from batch.loops.compare import LastAccepted
 from batch.model import Head, Request, RequestItem
 from batch.status.control import delay_now
-from batch.text import instant, moment
+from batch.text import RequestId, instant, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,10 +35,15 @@ _LENGTH: Final = 800
 _MOST: Final = 1 << 26
 """Most bytes of a file: that of the users grows."""
 
-_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n(\[.*\])\n")
-"""A head, the names and addresses of its tenant, and the requests in doubt. What is left of longer ones follows."""
+_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n(?:(\[.*\])\n)?")
+"""A head, the names and addresses of its tenant, and the requests in doubt. What is left of longer ones follows.
+
+An older version kept no requests."""
 
 _PLAIN: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+
+UNREADABLE: Final = 0
+"""In place of the number of a head that can't be read: nobody knows what was on its way."""
 
 _TRIED: Final = ".tried"
 """A file beside the heads, to try whether one can be kept."""
@@ -46,14 +51,14 @@ _TRIED: Final = ".tried"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kept:
-    """A run's newest head, the names and addresses of its tenant, and its requests in doubt.
+    """A run's newest head, the names and addresses of its tenant, and its requests in doubt by their numbers.
 
-    If they can't be read, the head is one that no ledger has, and the tenant may be any.
+    If they can't be read, the head is UNREADABLE, and the tenant may be any.
     """
 
     head: Head
     tenant: frozenset[str] = frozenset()
-    doubtful: tuple[Request, ...] = ()
+    doubtful: Mapping[int, Request] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -71,16 +76,16 @@ class Heads:
     _complained: bool = field(default=False, init=False)
     _newest: dict[str, int] = field(default_factory=dict, init=False)
 
-    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head, Iterable[Request]], None]:
+    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head, Mapping[int, Request]], None]:
         """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses.
 
-        With each head it takes the run's requests in doubt.
+        With each head it takes the run's requests in doubt by their numbers, under the ids that they were sent with.
         """
         folder, tenant = self.folder / _name(ledger), json.dumps(sorted(names))
 
-        def write(head: Head, doubtful: Iterable[Request]) -> None:
+        def write(head: Head, doubtful: Mapping[int, Request]) -> None:
             self._newest[head.run] = head.number
-            requests = json.dumps([_as_json(request) for request in doubtful])
+            requests = json.dumps([_as_json(number, request) for number, request in doubtful.items()])
             text = f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n{requests}\n"
             self._write(folder / _name(head.run), text)
 
@@ -156,16 +161,16 @@ class Heads:
         what = f"This machine can't record the ledger's newest state ({self.trouble})"
         return (f"{what}: it may not notice that the ledger was put back from a backup.",)
 
-    def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request, Iterable[Request]], None]:
+    def keep_accepted(self, ledger: str, names: Iterable[str]) -> Callable[[Request, Iterable[int]], None]:
         """A function that keeps what the tenant with these names and addresses accepted last from each run.
 
-        With each request it takes the run's requests that are still in doubt.
+        With each request it takes the numbers of the run's requests that are still in doubt.
         """
         folder, tenant = self.folder / f"{_name(ledger)}.accepted", sorted(names)
 
-        def write(request: Request, doubtful: Iterable[Request]) -> None:
+        def write(request: Request, doubtful: Iterable[int]) -> None:
             about = {"id": request.id, "recipients": request.recipients, "tenant": tenant}
-            left = {"head": self._newest.get(request.run, 0), "doubtful": [one.number for one in doubtful]}
+            left = {"head": self._newest.get(request.run, 0), "doubtful": list(doubtful)}
             line = json.dumps(about | left)
             # What is left of a longer line is on the next one.
             self._write(folder / _name(request.run), f"{line}\n".ljust(_LENGTH) + "\n")
@@ -183,15 +188,15 @@ class Heads:
         )
 
     def doubtful(self, ledger: str, head: Head) -> tuple[Request, ...]:
-        """The requests of a head's run that were in doubt when this machine saw it last."""
+        """The requests of a head's run that were in doubt when this machine saw it last, by the ids that were sent."""
         found = self._read(self.folder / _name(ledger) / _name(head.run))
         if found is None or found.head != head:
             return ()
         # Some may have been accepted after the last claim.
         for line in list(self._lines(self.folder / f"{_name(ledger)}.accepted" / _name(head.run)))[:1]:
             if line.get("head") == head.number:
-                return tuple(one for one in found.doubtful if one.number in line["doubtful"])
-        return found.doubtful
+                return tuple(one for number, one in found.doubtful.items() if number in line["doubtful"])
+        return tuple(found.doubtful.values())
 
     def keep_user(self, ledger: str, user: str, names: Iterable[str]) -> None:
         """Keeps that something may be sent with a token of a user to the tenant with these names and addresses."""
@@ -211,7 +216,7 @@ class Heads:
     def seen(self, ledger: str, names: Iterable[str] | None) -> tuple[Head, ...]:
         """The heads of a ledger's runs at the tenant with these names and addresses, or at any if it is None.
 
-        One that can't be read may be any tenant's, and counts as a head that no ledger has.
+        One that can't be read may be any tenant's: it is UNREADABLE.
         """
         try:
             paths = sorted(path for path in (self.folder / _name(ledger)).iterdir() if path.name != _TRIED)
@@ -251,9 +256,9 @@ class Heads:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             if found is not None:
                 head = Head(run=path.name, number=int(found[1]), hash=found[2].decode("ascii"), sent=int(found[3]))
-                doubtful = tuple(_of_json(path.name, one) for one in json.loads(found[5]))
+                doubtful = dict(_of_json(path.name, one) for one in json.loads(found[5] or b"[]"))
                 return _Kept(head=head, tenant=frozenset(map(str, json.loads(found[4]))), doubtful=doubtful)
-        return _Kept(head=Head(run=path.name, number=0, hash=""))
+        return _Kept(head=Head(run=path.name, number=UNREADABLE, hash=""))
 
     @property
     def _top(self) -> Path:
@@ -280,12 +285,12 @@ class Heads:
                     yield found
 
 
-def _as_json(request: Request) -> dict[str, Any]:
-    """What a request asks for, and by which id."""
+def _as_json(number: int, request: Request) -> dict[str, Any]:
+    """What a request with this number asks for, and the id that it was sent with."""
     items = [{one.name: getattr(item, one.name) for one in fields(item)} for item in request.items]
     return {
-        "number": request.number,
-        "tag": request.tag,
+        "number": number,
+        "id": request.id,
         "operation": request.operation,
         "recipients": request.recipients,
         "items": [item | {"metadata": dict(item["metadata"])} for item in items],
@@ -293,21 +298,27 @@ def _as_json(request: Request) -> dict[str, Any]:
     }
 
 
-def _of_json(run: str, found: Mapping[str, Any]) -> Request:
-    """The request of a run that was kept.
+def _of_json(run: str, found: Mapping[str, Any]) -> tuple[int, Request]:
+    """The request of a run that was kept, after its number.
 
     Raises:
         ValueError: It was not written here; likewise KeyError, TypeError and AttributeError.
     """
-    return Request(
-        number=int(found["number"]),
-        run=run,
-        tag=str(found["tag"]),
+    number = int(found["number"])
+    # An older version kept the tag alone.
+    sent = RequestId.read(found["id"]) if "id" in found else RequestId(run, number, str(found["tag"]))
+    if sent is None:
+        raise ValueError(found["id"])
+    request = Request(
+        number=sent.number,
+        run=sent.run,
+        tag=sent.tag,
         operation=Operation(found["operation"]),
         recipients=tuple(map(str, found["recipients"])),
         items=tuple(RequestItem(**item | {"type": ItemType(item["type"])}) for item in found["items"]),
         metadata=dict(found["metadata"]),
     )
+    return number, request
 
 
 def _name(found: str) -> str:

@@ -1,22 +1,23 @@
-"""Runs that a ledger has lost altogether, because it was put back to a time before they were planned.
+"""Requests that were on their way, and that a ledger has lost, because it was put back to a time before.
 
-For a run that it still has, the ledger knows the plan. For a lost one, only the file beside its head tells which
-requests were on their way. They are planned again, in a run of their own, and put in doubt.
+What a ledger still has as planned, it can put in doubt itself. Of anything else that was on its way, only the file
+beside the head of its run tells. That is planned again, in a run of its own, and put in doubt.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from batch.errors import StoppedError
 from batch.ledger.runs import NewRun
 from batch.ledger.take_over import LedgerMovedError, TakenOver
-from batch.model import Head
 from batch.plan import Plan
 from batch.states import State
+from batch.status.compare import LOST_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,18 +26,15 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Request
 
-LOST_RUN: Final = "lost "
-"""Begins the digest of a run that has what a lost run had in doubt."""
-
 
 def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api: str, runtime: Runtime) -> int:
-    """Puts the requests of lost runs in doubt again.
+    """Puts requests in doubt again that the ledger has lost, or that somebody has given up since it was put back.
 
     If an earlier command was killed while it did so, this one finishes the work.
 
     Args:
         ledger: The ledger that was put back.
-        doubtful: Requests that were in doubt, of any runs; those of runs that the ledger has are left alone.
+        doubtful: Requests that were in doubt, of any runs, by the ids that were sent.
         tenant: An address of their tenant.
         api: The API version.
         runtime: Clock and process.
@@ -49,15 +47,13 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api
         RunHeldError: Another process works on the run.
     """
     known = {run.id for run in ledger.runs.all()}
-    by_run: dict[str, list[Request]] = {}
-    for request in doubtful:
-        if request.run not in known:
-            by_run.setdefault(request.run, []).append(request)
     doubted = 0
-    for name, requests in sorted(by_run.items()):
+    for requests in _together(ledger.lost.missing(doubtful)):
+        name, ids = requests[0].run, "\n".join(request.id for request in requests)
         new = NewRun(
             tenant=tenant,
-            input_digest=f"{LOST_RUN}{name}",
+            # One and the same run can be lost several times, with other requests on their way each time.
+            input_digest=LOST_RUN + hashlib.sha256(ids.encode()).hexdigest()[:32],
             inputs=(f"requests of run {name} that were on their way",),
             dialect=api,
             started_at=runtime.now(),
@@ -67,10 +63,24 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api
         if restored not in known:
             _plan(ledger, new, requests, runtime)
         numbers = sorted(ledger.requests.ids(ledger.runs.named(restored)))
-        sent_as = {number: request.id for number, request in zip(numbers, requests, strict=False)}
-        every = Head(run=restored, number=0, hash="", sent=max(numbers))
-        doubted += ledger.gaps.doubt_claimed([every], runtime.process, runtime.now(), sent_as=sent_as)
+        sent_as = {number: request.id for number, request in zip(numbers, requests, strict=True)}
+        doubted += ledger.lost.doubt(restored, sent_as, runtime.process, runtime.now())
     return doubted
+
+
+def _together(requests: Iterable[Request]) -> Sequence[Sequence[Request]]:
+    """The requests that go into one run: all of them are of one run, and no two ask for the same change."""
+    groups: list[tuple[str, set[tuple[str, str]], list[Request]]] = []
+    for request in requests:
+        pairs = {(identity, item.id) for identity in request.recipients for item in request.items}
+        for run, taken, members in groups:
+            if run == request.run and taken.isdisjoint(pairs):
+                taken.update(pairs)
+                members.append(request)
+                break
+        else:
+            groups.append((request.run, pairs, [request]))
+    return [members for _, _, members in groups]
 
 
 def _plan(ledger: Ledger, new: NewRun, requests: Sequence[Request], runtime: Runtime) -> None:

@@ -126,7 +126,8 @@ class Mistrust:
 
 
 def _changes_of(ledger: Ledger, name: str) -> RunChanges:
-    return RunChanges(name, accepted_changes(ledger.tracks.of_run(ledger.runs.named(name))))
+    changes = accepted_changes(ledger.tracks.of_run(ledger.runs.named(name)))
+    return RunChanges(name, changes, ledger.lost.restored())
 
 
 def _reason(report: Report) -> str:

@@ -7,6 +7,7 @@ send the request: anybody who can write to the ledger could otherwise pretend th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +18,12 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.events import ATTEMPT, CLAIM, GONE, LOST, SERVER_TIME, TOKEN_EXPIRES, changed
 from batch.ledger.machine_key import KEY
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import load_requests
+from batch.ledger.rows import REQUEST, load_requests
 from batch.ledger.witnesses import ClaimOrder, read_detail, request_of, sent_of, witnesses_of
 from batch.model import Doubt
-from batch.states import Event, State
+from batch.states import IN_DOUBT, Event, State
 from batch.status.control import delay_now
-from batch.text import instant, moment
+from batch.text import RequestId, instant, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -306,6 +307,30 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
         fence=moment(known["fence"]),
         ripe=known["ripe"],
     )
+
+
+def in_doubt(connection: Connection, run_id: str) -> dict[int, Request]:
+    """The run's requests that may have arrived, or may still, by their numbers: under the ids that were sent."""
+    doubtful = t.request.c.state.in_([state.value for state in IN_DOUBT])
+    rows = connection.execute(REQUEST.where(t.run.c.id == run_id, doubtful)).all()
+    return {request.number: _as_sent(connection, request) for request in load_requests(connection, rows)}
+
+
+def _as_sent(connection: Connection, request: Request) -> Request:
+    sent = sent_of(connection, request.number)
+    claim = connection.execute(_LAST_CLAIM, {"of_request": sent}).first()
+    named = _sent_id(connection, sent, request.number, read_detail(claim.detail if claim else None))
+    if not named or (name := RequestId.read(named)) is None:
+        return request
+    return replace(request, run=name.run, number=name.number, tag=name.tag)
+
+
+def renew(connection: Connection, numbers: Sequence[int]) -> None:
+    """Begins doubts anew about requests that are in doubt: an attempt that the ledger has lost may have made others."""
+    for number in numbers:
+        fence = known_of(connection, number)["fence"]
+        end(connection, [number])
+        _add(connection, number, {**dict.fromkeys(_COPY), "fence": fence})
 
 
 def _sent_id(connection: Connection, sent: int, number: int, latest: Mapping[str, Any]) -> str:

@@ -14,11 +14,12 @@ from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
-from batch.ledger.attempts import AS_PLANNED, doubt_planned, ended
+from batch.ledger.attempts import doubt_planned, ended
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions, with_bodies
 from batch.ledger.events import Entry
 from batch.ledger.holders import refuse_if_held
+from batch.ledger.lost import renew_doubts, restored
 from batch.ledger.moving import divide, move
 from batch.ledger.remembered import forgotten_of, remembered_of, rows_elsewhere, runs_elsewhere
 from batch.ledger.repeating import repeated
@@ -157,16 +158,17 @@ class Gaps:
         names = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
         if not names:
             return frozenset()
-        numbers = sorted({name.number for name in names})
         found: set[RequestId] = set()
         with reading(self._engine) as connection:
+            instead = restored(connection)
+            numbers = sorted({instead.get(name, name).number for name in names})
             for start in range(0, len(numbers), _AT_ONCE):
                 some = t.request.c.number.in_(numbers[start : start + _AT_ONCE])
                 found.update(
                     RequestId(row.run_id, row.number, row.tag or "")
                     for row in connection.execute(REQUEST.where(some, condition))
                 )
-        return frozenset(found & names)
+        return frozenset(name for name in names if instead.get(name, name) in found)
 
     def controls(self, url: str, *, most: int) -> tuple[Request, ...]:
         """The requests of this ledger that the tenant accepted last and should list, the newest first."""
@@ -261,9 +263,7 @@ class Gaps:
             found = connection.execute(planned).scalar() if names else None
             return elsewhere[found] if found else ""
 
-    def doubt_claimed(
-        self, lost: Iterable[Head], process: Process, now: datetime, *, sent_as: Mapping[int, str] = AS_PLANNED
-    ) -> int:
+    def doubt_claimed(self, lost: Iterable[Head], process: Process, now: datetime) -> int:
         """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
 
         The tenant's list may not show them yet. Claims follow the numbers of requests, apart from parts of others.
@@ -272,7 +272,6 @@ class Gaps:
             lost: The heads that the ledger does not have.
             process: Compares.
             now: When.
-            sent_as: The ids with which requests may have been sent, by number, if not with their own.
 
         Returns:
             How many requests are UNCONFIRMED by that.
@@ -281,7 +280,9 @@ class Gaps:
             RunHeldError: Another process works on one of the runs.
         """
         doubted = 0
+        lost = tuple(lost)
         with writing(self._engine) as connection:
+            renew_doubts(connection, lost)
             for head in lost:
                 r = t.request.c
                 query = (
@@ -295,7 +296,7 @@ class Gaps:
                     run = as_run(connection.execute(RUN.where(t.run.c.id == head.run)).one())
                     refuse_if_held(connection, run, process, now)
                     planned = with_bodies(load_requests(connection, rows), rows)
-                    doubt_planned(connection, planned, now, self._new_id, sent_as)
+                    doubt_planned(connection, planned, now, self._new_id)
                     doubted += len(rows)
         return doubted
 

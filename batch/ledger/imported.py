@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -16,6 +17,7 @@ from batch.ledger.events import Entry
 from batch.ledger.facts import about
 from batch.ledger.history import earlier
 from batch.ledger.holders import require_held
+from batch.ledger.lost import restored
 from batch.ledger.plans import run_id_of
 from batch.ledger.products import distinct
 from batch.ledger.repeating import repeated
@@ -27,7 +29,7 @@ from batch.model import IMPORT, IMPORTED_INPUT
 from batch.states import State
 from batch.status.adopt import AdoptionOutcome, plan_adoption
 from batch.status.matching import LedgerChange
-from batch.text import instant
+from batch.text import RequestId, instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,12 +87,19 @@ class Imported:
         """
         with writing(self._engine) as connection:
             require_held(connection, run.id, process)
-            known = _lines(connection, run.tenant, listed)
+            known, instead = _lines(connection, run.tenant, listed), restored(connection)
+            listed = [replace(one, named=_in_place(one.named, instead)) for one in listed] if instead else listed
             found = plan_adoption(listed, known, imported=run.id, beside_runs=beside_runs)
             new = _insert(connection, run, found.new, now) if found.new else []
             if new or found.statuses:
                 write_statuses(connection, run.tenant, [*found.statuses, *new], now)
         return found.outcomes
+
+
+def _in_place(named: str, instead: Mapping[RequestId, RequestId]) -> str:
+    """The id of the request that stands in the place of the named one."""
+    name = RequestId.read(named)
+    return str(instead.get(name, name)) if name is not None else named
 
 
 def _lines(connection: Connection, tenant: str, listed: Sequence[ListedChange]) -> dict[Key, list[LedgerChange]]:

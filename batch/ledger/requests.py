@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -14,7 +15,7 @@ from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.answered import Answered, entry_of, existing_of
 from batch.ledger.attempts import begin_attempts, count_claims
-from batch.ledger.doubts import load_doubts
+from batch.ledger.doubts import in_doubt, load_doubts
 from batch.ledger.engine import reading, require_never_lost, writing
 from batch.ledger.events import (
     ACCESS_REQUESTS,
@@ -31,7 +32,7 @@ from batch.ledger.holders import look, require_held
 from batch.ledger.moving import divide, move
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_in_doubt
+from batch.ledger.rows import REQUEST, last_sent, load_requests
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
 from batch.ledger.submit_once import leave_to_others
@@ -43,7 +44,7 @@ from batch.status.evidence import held_statuses
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -75,9 +76,9 @@ class Requests:
         self._doubtful: dict[str, dict[int, Request]] = {}
         self._followed: dict[str, Followed] = {}
         engine.update_execution_options(**{FOLLOWED: self._followed})
-        self.on_claimed: Callable[[Head, Iterable[Request]], None] = lambda _head, _doubtful: None
+        self.on_claimed: Callable[[Head, Mapping[int, Request]], None] = lambda _head, _doubtful: None
         """Takes the run's head and its requests in doubt after each claim, before anything that was claimed is sent."""
-        self.on_accepted: Callable[[Request, Iterable[Request]], None] = lambda _request, _doubtful: None
+        self.on_accepted: Callable[[Request, Iterable[int]], None] = lambda _request, _doubtful: None
         """Takes the newest request that was recorded as accepted, if the tenant lists all of it; and those in doubt."""
 
     def claim(
@@ -126,7 +127,7 @@ class Requests:
             if not is_known:
                 self._require_claims(connection, run.id)
             if not is_known or run.id not in self._doubtful:
-                self._doubtful[run.id] = requests_in_doubt(connection, run.id)
+                self._doubtful[run.id] = in_doubt(connection, run.id)
             if not rows:
                 return ()
             counted = count_claims(connection, envelopes.count_bodies(rows))
@@ -147,7 +148,7 @@ class Requests:
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
         self._doubtful[run.id] |= {request.number: request for request in loaded}
-        self.on_claimed(head, self._doubtful[run.id].values())
+        self.on_claimed(head, self._doubtful[run.id])
         return bodies
 
     def require_claims(self, run: Run) -> None:
@@ -243,7 +244,7 @@ class Requests:
         if listed := [
             one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
         ]:
-            self.on_accepted(listed[-1], doubtful.values())
+            self.on_accepted(listed[-1], doubtful)
 
     def failures(self, run: Run) -> Failures:
         """The run's planned requests that have failed, and how often others have."""
@@ -318,8 +319,7 @@ class Requests:
             arrived: Whether all of it arrived; otherwise it is PLANNED again, without what other requests ask for.
             now: When it was settled.
             process: It must hold the run: another one that has taken it over settles it by itself.
-            parts: If only some of it is known to have arrived, the requests that take over; what is not known to have
-                arrived stays UNCONFIRMED.
+            parts: If only some of it has arrived as far as is known, the requests that take over; the rest is in doubt.
             access_requests: The tenant's ids of the access requests found.
             held: If all of it arrived, the changes for which the tenant created nothing.
 
@@ -333,17 +333,17 @@ class Requests:
             if parts:
                 children = divide(connection, request, parts, State.UNCONFIRMED, now, found, tag=self._new_id())
                 for number, part in zip(children, parts, strict=True):
-                    if part.held:
-                        places = [(r, i) for r in part.recipients for i in part.items]
-                        _keep_held(connection, replace(request, number=number), places, now)
-                return
-            event = Event.FOUND if arrived else Event.NOT_FOUND
-            move(connection, [request], State.UNCONFIRMED, event, now)
-            entry = Entry(event=event, at=now, request=request.number, detail=found)
-            events.append(connection, request.run, [entry])
-            _keep_held(connection, request, held, now)
-            if not arrived:
-                leave_to_others(connection, request.run, [request.number], now, self._new_id)
+                    places = list(product(part.recipients, part.items)) if part.held else ()
+                    _keep_held(connection, replace(request, number=number), places, now)
+            else:
+                event = Event.FOUND if arrived else Event.NOT_FOUND
+                move(connection, [request], State.UNCONFIRMED, event, now)
+                entry = Entry(event=event, at=now, request=request.number, detail=found)
+                events.append(connection, request.run, [entry])
+                _keep_held(connection, request, held, now)
+                if not arrived:
+                    leave_to_others(connection, request.run, [request.number], now, self._new_id)
+            self._doubtful[request.run] = in_doubt(connection, request.run)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""

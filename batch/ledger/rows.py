@@ -14,7 +14,6 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import Among
 from batch.ledger.messages import ask
 from batch.model import Request, RequestItem
-from batch.states import IN_DOUBT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,13 +59,6 @@ def last_sent(connection: Connection, run_id: str) -> int:
     """See `Head.sent`."""
     claimed = (t.request.c.run == t.number_of_run(run_id)) & (t.request.c.attempts > 0) & t.request.c.parent.is_(None)
     return connection.execute(sa.select(sa.func.max(t.request.c.number)).where(claimed)).scalar() or 0
-
-
-def requests_in_doubt(connection: Connection, run_id: str) -> dict[int, Request]:
-    """The run's requests that may have arrived, or may still, by their numbers."""
-    doubtful = t.request.c.state.in_([state.value for state in IN_DOUBT])
-    rows = connection.execute(REQUEST.where(t.run.c.id == run_id, doubtful)).all()
-    return {request.number: request for request in load_requests(connection, rows)}
 
 
 def load_requests(connection: Connection, rows: Sequence[Any]) -> tuple[Request, ...]:

@@ -20,6 +20,7 @@ from batch.ledger.gaps import Gaps
 from batch.ledger.health import health
 from batch.ledger.holders import correct_beats, end_holds, silent
 from batch.ledger.imported import Imported
+from batch.ledger.lost import LostRequests
 from batch.ledger.permit_clock import ClockMemory
 from batch.ledger.plans import Plans
 from batch.ledger.postgresql import Server, server_of
@@ -98,6 +99,7 @@ class Ledger:
         self.imported = Imported(engine)
         self.tenants = Tenants(engine, new_id)
         self.gaps = Gaps(engine, new_id)
+        self.lost = LostRequests(engine, new_id)
         self.cancels = CancelLog(engine)
         self.notices = notices
         self._memory = memory

@@ -16,6 +16,7 @@ from batch.answers.events import StatusesChanged, StatusesRead
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
 from batch.errors import TenantLostError
 from batch.loops.approvals import PendingApprovals
+from batch.status.compare import sent_since
 from batch.status.progress import TrackedRun
 from batch.tenant.status import ListingForbiddenError, Query, all_rows
 
@@ -115,7 +116,8 @@ class Tracker:
         changes = await asyncio.to_thread(self._ledger.tracks.of_run, self._run)
         if changes.is_empty():
             return
-        tracked = TrackedRun(self._run.id, changes, since=self._run.started_at)
+        restored = await asyncio.to_thread(self._ledger.lost.restored)
+        tracked = TrackedRun(self._run.id, changes, since=sent_since(self._run), restored=restored)
         del changes
         if tracked.open:
             tracked.set_clock(await self._listing.clock_offset())

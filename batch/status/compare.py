@@ -6,8 +6,9 @@ A row is about a change of the ledger by our request's id, else by identity, ite
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import REQUEST_TYPES
 from batch.api.tenant_outcome import RESUBMITTABLE, tenant_outcome
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
     from batch.api.dialects import Operation
     from batch.api.status_row import StatusRow
+    from batch.model import Run
+
+LOST_RUN: Final = "lost "
+"""Begins the digest of a run that has requests in the place of some that the ledger has lost."""
+
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def sent_since(run: Run) -> datetime:
+    """From when on, by our clock, a run may have sent requests: what a ledger has lost was sent at any time before."""
+    return _LONG_AGO if run.input_digest.startswith(LOST_RUN) else run.started_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -31,7 +32,7 @@ from batch.states import VOID, State
 from batch.text import RequestId, id_key, instant, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from batch.api.status_row import StatusRow
 
@@ -210,14 +211,21 @@ class RunChanges:
     Args:
         run: The run's id.
         changes: Its accepted changes, in the order of their requests.
+        restored: Ids of requests that a ledger had lost, and those of the requests that stand in their place.
 
     Attributes:
         changes: The same; a change is known by its position.
     """
 
-    def __init__(self, run: str, changes: Iterable[AcceptedChange]) -> None:
+    def __init__(
+        self,
+        run: str,
+        changes: Iterable[AcceptedChange],
+        restored: Mapping[RequestId, RequestId] = MappingProxyType({}),
+    ) -> None:
         self.changes = tuple(changes)
-        self._run = run
+        self._run = run.lower()
+        self._restored = restored
         self._of_pair: dict[Pair, list[int]] = {}
         for position, change in enumerate(self.changes):
             self._of_pair.setdefault((key_of(change.identity), key_of(change.item)), []).append(position)
@@ -250,8 +258,12 @@ class RunChanges:
 
     def _number(self, row: StatusRow) -> int | None:
         """The number of the run's request; None if the row names no request of the run."""
+        name = self._name(row)
+        return name.number if name is not None and name.run == self._run else None
+
+    def _name(self, row: StatusRow) -> RequestId | None:
         name = RequestId.read(request_id(row))
-        return name.number if name is not None and name.run == self._run.lower() else None
+        return None if name is None else self._restored.get(name, name)
 
     def _of_request(self, row: StatusRow, number: int, positions: Sequence[int]) -> Sequence[int]:
         """Those of the changes that the request asked for.
@@ -284,7 +296,7 @@ class RunChanges:
         In later API versions the row's `id` is the request's. The type then decides, if it leaves one change only.
         A row of another operation, or with the id of another run's request, is about none, whatever the ledger says.
         """
-        if (name := RequestId.read(request_id(row))) is not None and name.run != self._run.lower():
+        if (name := self._name(row)) is not None and name.run != self._run:
             return Confidence.POSSIBLE, []
         changes = ((n, self.changes[n]) for n in named)
         same_type = [n for n, one in changes if has_type(row, one.item_type) and has_operation(row, one.operation)]

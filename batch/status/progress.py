@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import FILTER_VALUES, PAGE_LIMIT
@@ -21,11 +22,12 @@ from batch.status.pending import waiting_for
 from batch.text import instant, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import polars as pl
 
     from batch.api.status_row import ChangeStatus, StatusRow
+    from batch.text import RequestId
 
 SKEW: Final = timedelta(seconds=5)
 """How much earlier than its run a row may be created, once the clocks are compared: a `Date` header is in seconds."""
@@ -61,14 +63,22 @@ class TrackedRun:
         run: The run's id.
         changes: By ledger.track.TRACK_SCHEMA, in the order of their requests.
         since: When the run began, by our clock.
+        restored: See RunChanges.
 
     Attributes:
         moved: How often a state, or who is behind it, has changed so far.
     """
 
-    def __init__(self, run: str, changes: pl.DataFrame, *, since: datetime) -> None:
+    def __init__(
+        self,
+        run: str,
+        changes: pl.DataFrame,
+        *,
+        since: datetime,
+        restored: Mapping[RequestId, RequestId] = MappingProxyType({}),
+    ) -> None:
         self._since = since
-        self._own = RunChanges(run, accepted_changes(changes))
+        self._own = RunChanges(run, accepted_changes(changes), restored)
         self._changes = self._own.changes
         self._statuses = [change.known for change in self._changes]
         # If a change was submitted again, only its newest request still matters.

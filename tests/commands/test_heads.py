@@ -21,9 +21,9 @@ LOST = Head(run="a", number=7, hash="1" * 64)
 
 def test_a_head_that_was_kept_meanwhile_is_not_forgotten_with_the_lost_one(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
-    heads.keep("ledger", ONE)(LOST, ())
+    heads.keep("ledger", ONE)(LOST, {})
     newer = Head(run="a", number=8, hash="2" * 64)
-    heads.keep("ledger", ONE)(newer, ())
+    heads.keep("ledger", ONE)(newer, {})
     heads.forget("ledger", [LOST])
     assert heads.seen("ledger", ONE) == (newer,)
     heads.forget("ledger", [newer])
@@ -34,7 +34,7 @@ def test_the_request_that_a_tenant_accepted_last_is_known_by_any_of_its_names(tm
     heads = Heads(folder=tmp_path)
     keep = heads.keep_accepted("ledger", {"https://one", "tenant one"})
     long = request(recipients=("p" * 60,), number=7)
-    keep(long, ())
+    keep(long, {})
     keep(request(recipients=("p2", "p3"), number=8), ())
     lost = Head(run=long.run, number=7, hash="1" * 64)
     (found,) = heads.accepted("ledger", [lost], {"https://other", "tenant one"})
@@ -50,14 +50,14 @@ def test_what_a_run_has_in_doubt_is_kept_with_its_head_and_what_was_accepted_sin
     some = (request(recipients=("p", "q"), number=number) for number in (7, 8))
     lost, found = (replace(one, items=(item,), tag="0a1b") for one in some)
     head = Head(run=lost.run, number=7, hash="1" * 64)
-    heads.keep("ledger", ONE)(head, [lost, found])
+    heads.keep("ledger", ONE)(head, {7: lost, 8: found})
     assert [(one.id, one.recipients, one.items) for one in heads.doubtful("ledger", head)] == [
         (one.id, one.recipients, one.items) for one in (lost, found)
     ]
-    heads.keep_accepted("ledger", ONE)(found, [lost])
+    heads.keep_accepted("ledger", ONE)(found, [7])
     assert [one.number for one in Heads(folder=tmp_path).doubtful("ledger", head)] == [7]
     later = Head(run=lost.run, number=9, hash="2" * 64)
-    heads.keep("ledger", ONE)(later, [lost, found])
+    heads.keep("ledger", ONE)(later, {7: lost, 8: found})
     assert [one.number for one in heads.doubtful("ledger", later)] == [7, 8]
     assert heads.doubtful("ledger", head) == ()
 
@@ -75,16 +75,16 @@ def test_users_are_kept_once_for_each_tenant(tmp_path: Path) -> None:
 def test_each_tenant_has_heads_of_its_own(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
     other = Head(run="b", number=3, hash="2" * 64)
-    heads.keep("ledger", ONE | {"tenant one"})(LOST, ())
-    heads.keep("ledger", TWO)(other, ())
+    heads.keep("ledger", ONE | {"tenant one"})(LOST, {})
+    heads.keep("ledger", TWO)(other, {})
     assert heads.seen("ledger", ONE) == heads.seen("ledger", {"tenant one"}) == (LOST,)
     assert heads.seen("ledger", TWO) == (other,)
 
 
 def test_a_head_that_names_a_tenant_by_a_shorter_name_than_before_is_whole(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
-    heads.keep("ledger", {"https://a-long-name", "another"})(LOST, ())
-    heads.keep("ledger", ONE)(LOST, ())
+    heads.keep("ledger", {"https://a-long-name", "another"})(LOST, {})
+    heads.keep("ledger", ONE)(LOST, {})
     assert heads.seen("ledger", ONE) == (LOST,)
     assert heads.seen("ledger", {"another"}) == ()
 
@@ -103,7 +103,7 @@ def test_a_head_that_cannot_be_read_may_be_any_tenants_and_is_one_that_no_ledger
 
 def test_heads_are_seen_although_another_process_forgets_one_meanwhile(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
-    heads.keep("ledger", ONE)(LOST, ())
+    heads.keep("ledger", ONE)(LOST, {})
     # Stands for a file that is gone when it is read: it is listed, and leads nowhere.
     (tmp_path / "ledger" / "0").symlink_to(tmp_path / "gone")
     assert heads.seen("ledger", ONE) == (LOST,)
@@ -118,7 +118,7 @@ def test_a_head_that_cannot_be_kept_is_complained_about_once(tmp_path: Path) -> 
     heads.try_keeping("ledger")
     (said,) = heads.complaints()
     assert "may not notice that the ledger was put back" in said
-    heads.keep("ledger", ONE)(LOST, ())
+    heads.keep("ledger", ONE)(LOST, {})
     assert heads.complaints() == ()
     assert heads.seen("ledger", ONE) == ()
 
@@ -134,7 +134,7 @@ def test_no_id_that_somebody_has_written_into_a_ledger_leads_elsewhere(tmp_path:
     victim = tmp_path / "profile"
     victim.write_text("mine")
     for ledger, run in (("..", "profile"), ("ledger", "../../profile"), ("../profile\0", str(victim))):
-        heads.keep(ledger, ONE)(Head(run=run, number=7, hash="1" * 64), ())
+        heads.keep(ledger, ONE)(Head(run=run, number=7, hash="1" * 64), {})
         heads.keep_user(ledger, "u1", ONE)
         heads.keep_sealed(ledger, str(tmp_path))
         heads.forget(ledger, [Head(run=run, number=7, hash="1" * 64)])
@@ -145,14 +145,14 @@ def test_no_id_that_somebody_has_written_into_a_ledger_leads_elsewhere(tmp_path:
 
 def test_nothing_is_kept_or_forgotten_where_a_link_leads(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    Heads(folder=elsewhere).keep("ledger", ONE)(LOST, ())
+    Heads(folder=elsewhere).keep("ledger", ONE)(LOST, {})
     before = sorted(elsewhere.rglob("*"))
     for name in ("top", "top/heads", "top/heads/ledger", "top/heads/ledger.accepted"):
         heads = Heads(folder=tmp_path / name.replace("/", "-") / "top" / "heads")
         link = heads.folder.parent.parent / name
         link.parent.mkdir(parents=True)
         link.symlink_to(elsewhere / "ledger" if name.endswith("/ledger") else elsewhere)
-        heads.keep("ledger", TWO)(Head(run="b", number=3, hash="2" * 64), ())
+        heads.keep("ledger", TWO)(Head(run="b", number=3, hash="2" * 64), {})
         heads.keep_accepted("ledger", TWO)(request(recipients=("p",), number=7), ())
         heads.forget("ledger", [LOST])
         assert sorted(elsewhere.rglob("*")) == before
@@ -166,7 +166,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
         (tmp_path / name).mkdir()
         os.mkfifo(tmp_path / name / LOST.run)
     os.mkfifo(tmp_path / "ledger.users")
-    heads.keep("ledger", ONE)(LOST, ())
+    heads.keep("ledger", ONE)(LOST, {})
     heads.keep_user("ledger", "u1", ONE)
     assert heads.seen("ledger", ONE) == (Head(run=LOST.run, number=0, hash=""),)
     assert (heads.users("ledger", ONE), heads.accepted("ledger", [LOST], ONE)) == (frozenset(), ())

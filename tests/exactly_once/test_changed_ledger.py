@@ -51,16 +51,16 @@ BEFORE_SENDING = {
 SENT = "DELETE FROM {} WHERE request IN (SELECT number FROM request WHERE run = 1)"
 AFTER_SENDING = {
     "a cut tail": ["DELETE FROM event WHERE event <> 'planned'", "UPDATE request SET state = 'PLANNED', attempts = 0"],
-    "no run": [
-        "DELETE FROM event",
-        *(SENT.format(table) for table in ("recipient", "request_item", "track")),
-        "DELETE FROM request",
-        "DELETE FROM run",
-    ],
     "rejected": ["UPDATE finding SET state = 'REJECTED'"],
     "another tenant": ["UPDATE tenant SET name = 'https://other.example', token_name = 'other'", "DELETE FROM address"],
 }
 """What somebody does to a ledger so that what was sent is sent again."""
+NO_RUN = (
+    "DELETE FROM event",
+    *(SENT.format(table) for table in ("recipient", "request_item", "track")),
+    "DELETE FROM request",
+    "DELETE FROM run",
+)
 BOOKS = "SELECT run, number, hash FROM event ORDER BY run, number"
 STATES = "SELECT number, state FROM request ORDER BY number"
 
@@ -167,3 +167,18 @@ def changed_by(ledger: Path, attacks: Mapping[str, list[str]]) -> Iterator[str]:
         alter(ledger, *statements)
         yield attack
         ledger.write_bytes(sound)
+
+
+@pytest.mark.thorough
+def test_a_ledger_from_which_a_run_was_taken_counts_as_put_back(
+    program: Program, tenant: RunningSandbox, tmp_path: Path
+) -> None:
+    path, ledger = write_rows(tmp_path / "a.csv", ROWS), tmp_path / "ledger.db"
+    more = write_rows(tmp_path / "b.csv", [*ROWS, grant(9, 9)])
+    options = ("--yes", "--check-tenant", "never", "--ledger", ledger, "--settle-after", "0.2")
+    assert program("submit", path, *options, env=environment(tenant)).code == 0
+    alter(ledger, *NO_RUN)
+    ended = program("submit", more, *options, env=environment(tenant))
+    assert "The ledger is older than this machine has seen it" in ended.err
+    assert ended.code == 0
+    assert accepted(tenant) == once(map(pair_of, [*ROWS, grant(9, 9)]))

@@ -50,7 +50,7 @@ def go_on(ledger: OpenLedger, heads: Heads) -> str:
     """Sends a request, as this machine remembers; returns the run's id."""
     one = ledger.runs.named("")
     record(ledger, claim(ledger, one), ACCEPTED)
-    heads.keep(ledger.gaps.ledger_id(), [TENANT])(ledger.head(one), ())
+    heads.keep(ledger.gaps.ledger_id(), [TENANT])(ledger.head(one), {})
     return one.id
 
 

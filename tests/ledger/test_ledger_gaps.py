@@ -116,9 +116,11 @@ def test_a_machine_may_doubt_what_another_one_has_planned(ledger: Ledger, path: 
 
 def test_a_request_may_have_been_sent_with_the_id_that_a_lost_run_had_given_it(ledger: Ledger) -> None:
     run, old = write(ledger, *singles(2)), "0123456789ab-7-0a1b"
-    every = Head(run=run.id, number=0, hash="", sent=2)
-    assert ledger.gaps.doubt_claimed([every], ME, NOW, sent_as={1: old}) == 2
+    assert ledger.lost.doubt(run.id, {1: old}, ME, NOW) == 2
     assert [doubt.sent_id for doubt in ledger.requests.doubts(run)] == [old, ledger.requests.ids(run)[2]]
+    ((_, doubtful),) = ledger.lost.newest([run.id])
+    assert [one.id for one in doubtful.values()] == [old, ledger.requests.ids(run)[2]]
+    assert ledger.lost.doubt(run.id, {1: old}, ME, NOW) == 0
     assert ledger.verify() == ()
 
 
