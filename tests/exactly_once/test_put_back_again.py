@@ -1,0 +1,212 @@
+"""Ledgers that are put back with a request on its way, again and again, and that somebody uses in between.
+
+The tenant lists a request late, so that only what this machine remembers keeps it from being sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pytest
+
+from batch.api.dialects import Rate
+from batch.sandbox.faults import Fault
+from batch.sandbox.server import RunningSandbox, running_sandbox
+from batch.sandbox.settings import SandboxSettings
+from tests.end_to_end.program import (
+    Ended,
+    Program,
+    accepted,
+    environment,
+    fork,
+    grant,
+    once,
+    pair_of,
+    write_rows,
+)
+from tests.exactly_once.test_stale_ledger import back_up, put_back
+from tests.ledger.ledger_helpers import rows
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+pytestmark = pytest.mark.thorough
+
+OPTIONS = ("--yes", "--check-tenant", "never", "--settle-after", "1", "--concurrency", "1")
+LAG = 6.0
+"""Seconds until the tenant lists a request: the longer, the more a test proves."""
+FIRST, ANOTHER = grant(99, 99), grant(50, 50)
+WANTED = grant(1, 1)
+
+
+class Story:
+    """A tenant, and one ledger at a place from which it can be taken away."""
+
+    def __init__(self, program: Program, tenant: RunningSandbox, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self.tenant = tenant
+        self.ledger = folder / "ledger.db"
+
+    def file(self, name: str, *lines: Mapping[str, str]) -> Path:
+        """An input with these rows."""
+        return write_rows(self._folder / name, lines)
+
+    def command(self, *words: str | Path, more: Mapping[str, str] | None = None) -> Ended:
+        """A command with the ledger, in this machine's environment with `more`."""
+        there = {**environment(self.tenant), **(more or {})}
+        return self._program(*words, "--ledger", self.ledger, env=there)
+
+    def submit(self, path: Path, *options: str, more: Mapping[str, str] | None = None) -> Ended:
+        """Submits an input."""
+        return self.command("submit", path, *OPTIONS, *options, more=more)
+
+    def plan_only(self, path: Path, more: Mapping[str, str] | None = None) -> None:
+        """Plans an input, and can send nothing of it."""
+        self.submit(path, more={"SAIL_CLIENT_SECRET": "wrong", **(more or {})})
+
+    def kill_on_its_way(self, path: Path, *options: str, fault: Fault = Fault.HANG_AFTER) -> None:
+        """Kills a submit whose next request has arrived, but has no answer."""
+        before = self.tenant.tenant.audit.posts
+        self.tenant.faults.add(fault)
+        there = environment(self.tenant)
+        process = fork("submit", path, *OPTIONS, *options, "--ledger", self.ledger, env=there)
+        wait_until(lambda: self.tenant.tenant.audit.posts == before + 1, process)
+        process.kill()
+        process.communicate()
+
+    def back_up(self, name: str) -> None:
+        """Makes a backup of the ledger."""
+        back_up(self.ledger, self._folder / name)
+
+    def put_back(self, name: str) -> None:
+        """Puts a backup in the ledger's place."""
+        put_back(self._folder / name, self.ledger)
+
+    def finish(self, path: Path) -> Ended:
+        """Submits an input until nothing is unconfirmed."""
+        end = time.monotonic() + 600
+        while (ended := self.submit(path)).code == 4 and time.monotonic() < end:
+            time.sleep(1)
+        return ended
+
+    def runs(self) -> list[str]:
+        """The ids of the ledger's runs."""
+        return [run for (run,) in rows(self.ledger, "SELECT id FROM run ORDER BY number")]
+
+    def has_once(self, *lines: Mapping[str, str]) -> bool:
+        """Whether the tenant was asked for exactly these changes, once each."""
+        return accepted(self.tenant) == once(map(pair_of, lines))
+
+
+@pytest.fixture
+def story(program: Program, tmp_path: Path) -> Iterator[Story]:
+    """A tenant that lists late; its first request is listed, so that it can prove something."""
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1), visibility_delay=LAG, approval_seconds=0.0, provisioning_seconds=0.0
+    )
+    with running_sandbox(settings) as tenant:
+        story = Story(program, tenant, tmp_path)
+        assert story.submit(story.file("first.csv", FIRST)).code == 0
+        time.sleep(LAG + 1)
+        story.back_up("before")
+        yield story
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_one_backup_that_is_put_back_twice_sends_nothing_twice(story: Story, planned: bool) -> None:  # noqa: FBT001
+    path = story.file("a.csv", WANTED)
+    if planned:
+        story.plan_only(path)
+        story.back_up("before")
+    story.kill_on_its_way(path)
+    for _ in range(2):
+        story.put_back("before")
+        assert story.submit(path).code in {0, 4}
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, WANTED)
+    assert story.command("ledger", "verify").code == 0
+
+
+def test_one_run_that_is_lost_twice_sends_nothing_twice(story: Story) -> None:
+    lines = [{**grant(number, number), "comment": f"{number}"} for number in (1, 2)]
+    path = story.file("a.csv", *lines)
+    story.kill_on_its_way(path)
+    story.put_back("before")
+    story.submit(story.file("other.csv", ANOTHER))
+    story.back_up("later")
+    story.kill_on_its_way(path)
+    story.put_back("later")
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, *lines)
+
+
+def test_a_doubt_that_a_backup_has_proves_nothing_of_a_later_attempt(story: Story) -> None:
+    path = story.file("a.csv", WANTED)
+    story.kill_on_its_way(path, fault=Fault.HANG_BEFORE)
+    story.submit(path)
+    story.submit(story.file("other.csv", ANOTHER))
+    time.sleep(LAG + 1)
+    story.back_up("in doubt")
+    story.kill_on_its_way(path)
+    story.put_back("in doubt")
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, WANTED)
+
+
+@pytest.mark.parametrize("when", ["before the backup", "after it was put back"])
+def test_what_was_discarded_and_is_on_its_way_is_not_sent_again(story: Story, when: str) -> None:
+    path = story.file("a.csv", WANTED)
+    story.plan_only(path)
+    (_, run) = story.runs()
+    if when == "before the backup":
+        assert story.command("discard", run).code == 0
+    story.back_up("planned")
+    story.kill_on_its_way(path)
+    story.put_back("planned")
+    if when == "after it was put back":
+        assert story.command("discard", run).code == 0
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, WANTED)
+
+
+def test_another_machine_that_has_planned_a_lost_run_hides_nothing_of_it(story: Story, tmp_path: Path) -> None:
+    other = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    path = story.file("a.csv", WANTED)
+    story.kill_on_its_way(path)
+    story.put_back("before")
+    assert story.submit(story.file("other.csv", ANOTHER), more=other).code == 0
+    story.plan_only(path, more=other)
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, WANTED)
+
+
+def test_nothing_is_sent_if_nobody_can_read_what_was_on_its_way(story: Story) -> None:
+    path = story.file("a.csv", WANTED)
+    story.kill_on_its_way(path)
+    ((ledger,),), run = rows(story.ledger, "SELECT ledger FROM about"), story.runs()[-1]
+    kept = platformdirs.user_state_path("access-batch") / "heads" / ledger / run
+    kept.write_bytes(kept.read_bytes()[:60] + b"\0" * 50)
+    story.put_back("before")
+    ended = story.submit(path)
+    assert (ended.code, f"{kept} can't be read." in ended.err) == (4, True)
+    assert story.has_once(FIRST, WANTED)
+
+
+def test_what_stands_in_the_place_of_a_lost_request_can_be_tracked_and_revoked(story: Story) -> None:
+    path = story.file("a.csv", WANTED)
+    story.kill_on_its_way(path)
+    story.put_back("before")
+    assert story.finish(path).code == 0
+    time.sleep(LAG + 1)
+    assert [story.command("track", run, "--track-for", "0").code for run in story.runs()] == [0, 0]
+    story.command("ledger", "import")
+    assert rows(story.ledger, "SELECT count(*) FROM request WHERE run = 3") == [(0,)], "the ledger knew all"
+    revoke = story.file("revoke.csv", {**WANTED, "operation": "REVOKE", "comment": "leaves"})
+    assert story.finish(revoke).code == 0
+    assert ("REVOKE", *pair_of(WANTED)[1:]) in accepted(story.tenant)
+    assert story.command("ledger", "verify").code == 0
