@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from batch.errors import StoppedError
 from batch.ledger.runs import NewRun
-from batch.ledger.take_over import LedgerMovedError, TakenOver
+from batch.ledger.take_over import LedgerMovedError, TakenOver, parts_without
 from batch.plan import Plan
 from batch.states import State
 from batch.status.compare import LOST_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from batch.commands.runtime import Runtime
     from batch.ledger.store import Ledger
@@ -48,12 +49,13 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api
     """
     known = {run.id for run in ledger.runs.all()}
     doubted = 0
-    for requests in _together(ledger.lost.missing(doubtful)):
-        name, ids = requests[0].run, "\n".join(request.id for request in requests)
+    for requests in _together(_left(ledger, tenant, ledger.lost.missing(doubtful))):
+        name = requests[0].run
+        asked = json.dumps([(one.id, one.recipients, [item.id for item in one.items]) for one in requests])
         new = NewRun(
             tenant=tenant,
             # One and the same run can be lost several times, with other requests on their way each time.
-            input_digest=LOST_RUN + hashlib.sha256(ids.encode()).hexdigest()[:32],
+            input_digest=LOST_RUN + hashlib.sha256(asked.encode()).hexdigest()[:32],
             inputs=(f"requests of run {name} that were on their way",),
             dialect=api,
             started_at=runtime.now(),
@@ -66,6 +68,32 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Request], tenant: str, api
         sent_as = {number: request.id for number, request in zip(numbers, requests, strict=True)}
         doubted += ledger.lost.doubt(restored, sent_as, runtime.process, runtime.now())
     return doubted
+
+
+def _left(ledger: Ledger, tenant: str, requests: Iterable[Request]) -> Iterator[Request]:
+    """Requests without the changes that the ledger has as accepted in later ones, in parts if these are no product.
+
+    Another command has found them at the tenant, or sent them itself: no doubt is needed to keep them from being sent.
+    """
+    for request in requests:
+        changes = ledger.plans.known(tenant, _changes_of([request])).changes.filter(
+            pl.col("state") == State.ACCEPTED.value,
+            pl.col("operation") == request.operation.value,
+            pl.col("request") > request.number,
+        )
+        has = set(changes.select("identity_id", "item_id", "start_date", "remove_date").rows())
+        places = [
+            (r, i)
+            for r, identity in enumerate(request.recipients)
+            for i, item in enumerate(request.items)
+            if (identity, item.id, item.start_date, item.remove_date) in has
+        ]
+        for part in parts_without(len(request.recipients), len(request.items), places):
+            yield replace(
+                request,
+                recipients=tuple(request.recipients[r] for r in part.recipients),
+                items=tuple(request.items[i] for i in part.items),
+            )
 
 
 def _together(requests: Iterable[Request]) -> Sequence[Sequence[Request]]:

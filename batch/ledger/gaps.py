@@ -352,7 +352,11 @@ def _accounts(
     """Rows that show no accepted request, each with how a tenant's changes account for it."""
     remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
     runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
-    return [(row, account_for(row, remembered.get(pair_keys(row), ()), runs, is_behind=is_behind)) for row in rows]
+    instead = restored(connection)
+    return [
+        (row, account_for(row, remembered.get(pair_keys(row), ()), runs, is_behind=is_behind, restored=instead))
+        for row in rows
+    ]
 
 
 def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:

@@ -108,7 +108,8 @@ def restored(connection: Connection) -> Mapping[RequestId, RequestId]:
     for row in connection.execute(_CLAIMS):
         name = json.loads(row.detail).get(LOST)
         if isinstance(name, str) and (lost := RequestId.read(name)) is not None:
-            found[lost] = RequestId(row.id, row.number, row.tag or "")
+            # If one is there in parts, the first one stands for them.
+            found.setdefault(lost, RequestId(row.id, row.number, row.tag or ""))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch.api.dialects import REQUEST_TYPES
@@ -17,7 +18,7 @@ from batch.status.matching import is_of_account, listed_item, named_item, reques
 from batch.text import RequestId, key_of, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from batch.api.dialects import Operation
     from batch.api.status_row import StatusRow
@@ -73,7 +74,12 @@ def pair_keys(row: StatusRow) -> tuple[str, str]:
 
 
 def account_for(
-    row: StatusRow, changes: Sequence[Remembered], runs: Container[str], *, is_behind: bool = False
+    row: StatusRow,
+    changes: Sequence[Remembered],
+    runs: Container[str],
+    *,
+    is_behind: bool = False,
+    restored: Mapping[RequestId, RequestId] = MappingProxyType({}),
 ) -> Remembered | Account:
     """The change that has arrived, as the row shows; or how else the ledger accounts for the row.
 
@@ -85,9 +91,12 @@ def account_for(
         changes: What the ledger has of the row's identity and item, in any order.
         runs: Ids of all runs of the ledger.
         is_behind: Whether the ledger is older than this machine has seen it.
+        restored: Ids of requests that the ledger had lost, and those of the requests that stand in their place.
     """
     name = RequestId.read(request_id(row))
-    exact = next((change for change in changes if change.id == name), None)
+    instead = restored.get(name) if name is not None else None
+    exact = next((change for change in changes if instead is not None and change.id.run == instead.run), None)
+    exact = exact or next((change for change in changes if change.id == name), None)
     if exact is not None and exact.state not in {*VOID, State.PLANNED}:
         return Account.KNOWN
     if exact is not None and exact.state is State.PLANNED:

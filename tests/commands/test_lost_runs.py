@@ -107,6 +107,22 @@ def test_what_somebody_has_given_up_since_the_ledger_was_put_back_is_in_doubt_ag
         assert doubt.sent_id == sent.id
 
 
+def test_what_was_found_since_is_not_in_doubt_again_and_the_rest_is(tmp_path: Path) -> None:
+    lost = replace(request(0, (f"{7:032x}", f"{8:032x}"), (f"{98:032x}", f"{99:032x}"), run="a" * 12), tag="0a1b")
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        since = write(ledger, [change(f"{7:032x}", f"{99:032x}")])
+        record(ledger, claim(ledger, since), ACCEPTED)
+        ledger.runs.release(since, ME, NOW)
+        assert restore_doubts(ledger, [lost], TENANT, "beta", RUNTIME) == 2
+        found = [one for run in ledger.runs.all() for one in doubts_of(ledger, run)]
+        assert {one.sent_id for one in found} == {lost.id}
+        asked = {(who, item.id) for one in found for who in one.request.recipients for item in one.request.items}
+        both = {(who, item.id) for who in lost.recipients for item in lost.items}
+        assert asked == both - {(f"{7:032x}", f"{99:032x}")}
+        assert restore_doubts(ledger, [lost], TENANT, "beta", RUNTIME) == 0
+        assert ledger.verify() == ()
+
+
 @pytest.mark.parametrize("state", ["PLANNED", "SENDING", "UNCONFIRMED", "ACCEPTED"])
 def test_what_the_ledger_sends_waits_for_or_has_is_not_restored(tmp_path: Path, state: str) -> None:
     with open_ledger(tmp_path / "ledger.db") as ledger:

@@ -48,7 +48,20 @@ NEEDED_IN_TEAMS: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
 }
 """The same, of machines that share a ledger."""
 
-FAILED: Final = (700144, 1200638, 1301795, 1501737, 1620509, 1720614, 1776118, 1778829, 1791057, 1812543, 1830477)
+FAILED: Final = (
+    700144,
+    1200638,
+    1301795,
+    1501737,
+    1620509,
+    1720614,
+    1776118,
+    1778829,
+    1791057,
+    1812543,
+    1830477,
+    1850422,
+)
 """Histories that went wrong: only the first recipient of the last accepted request held its access before; settling
 waited for ever, as its end came together with an answer; another machine dropped a plan that was not sent yet; a ledger
 was put back to before its first answer, and compared only with what came after that; two machines took turns with the
@@ -56,7 +69,8 @@ counter of calls; what met two failures by chance was refused by the last comman
 what another machine had planned counted as sending it; a machine that did not know that the ledger was put back left
 the run of another one alone, sent something else, and then looked no more at what that run had sent; the same, if the
 tenant hides our ids; a new run took over what was planned, before anybody saw that the ledger was put back; what was in
-doubt at one address, and had been sent to another of the same tenant, was sent again.
+doubt at one address, and had been sent to another of the same tenant, was sent again; what another command had found
+was put in doubt as lost, and found once more.
 """
 
 
