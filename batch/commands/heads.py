@@ -35,7 +35,7 @@ _LENGTH: Final = 800
 _MOST: Final = 1 << 26
 """Most bytes of a file: that of the users grows."""
 
-_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n(?:(\[.*\])\n)?")
+_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n(?:(\[.*\])\n|\Z)")
 """A head, the names and addresses of its tenant, and the requests in doubt. What is left of longer ones follows.
 
 An older version kept no requests."""
@@ -74,7 +74,7 @@ class Heads:
     folder: Path
     trouble: str = field(default="", init=False)
     _complained: bool = field(default=False, init=False)
-    _newest: dict[str, int] = field(default_factory=dict, init=False)
+    _newest: dict[str, str] = field(default_factory=dict, init=False)
 
     def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head, Mapping[int, Request]], None]:
         """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses.
@@ -84,7 +84,7 @@ class Heads:
         folder, tenant = self.folder / _name(ledger), json.dumps(sorted(names))
 
         def write(head: Head, doubtful: Mapping[int, Request]) -> None:
-            self._newest[head.run] = head.number
+            self._newest[head.run] = head.hash
             requests = json.dumps([_as_json(number, request) for number, request in doubtful.items()])
             text = f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n{requests}\n"
             self._write(folder / _name(head.run), text)
@@ -170,7 +170,7 @@ class Heads:
 
         def write(request: Request, doubtful: Iterable[int]) -> None:
             about = {"id": request.id, "recipients": request.recipients, "tenant": tenant}
-            left = {"head": self._newest.get(request.run, 0), "doubtful": list(doubtful)}
+            left = {"head": self._newest.get(request.run, ""), "doubtful": list(doubtful)}
             line = json.dumps(about | left)
             # What is left of a longer line is on the next one.
             self._write(folder / _name(request.run), f"{line}\n".ljust(_LENGTH) + "\n")
@@ -194,7 +194,7 @@ class Heads:
             return ()
         # Some may have been accepted after the last claim.
         for line in list(self._lines(self.folder / f"{_name(ledger)}.accepted" / _name(head.run)))[:1]:
-            if line.get("head") == head.number:
+            if line.get("head") == head.hash:
                 return tuple(one for number, one in found.doubtful.items() if number in line["doubtful"])
         return tuple(found.doubtful.values())
 

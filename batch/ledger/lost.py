@@ -15,11 +15,11 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.events import LOST
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import REQUEST, last_sent, load_requests
+from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
 from batch.states import Event, State
 from batch.status.compare import LOST_RUN
-from batch.text import RequestId
+from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -114,16 +114,43 @@ def restored(connection: Connection) -> Mapping[RequestId, RequestId]:
 
 
 def _missing(connection: Connection, requests: Iterable[Request]) -> tuple[Request, ...]:
-    wanted = {RequestId(one.run, one.number, one.tag): one for one in requests}
-    there = restored(connection).keys()
-    numbers = sorted({name.number for name in wanted})
+    # Parts of one request were sent with one id.
+    wanted = {(one.id, one.recipients, tuple(item.id for item in one.items)): one for one in requests}
+    there = _changes_there(connection)
+    names = {key: RequestId(one.run, one.number, one.tag) for key, one in wanted.items()}
+    numbers = sorted({name.number for name in names.values()})
     states: dict[RequestId, State] = {}
     for start in range(0, len(numbers), _AT_ONCE):
         rows = connection.execute(REQUEST.where(t.request.c.number.in_(numbers[start : start + _AT_ONCE])))
         states |= {RequestId(row.run_id, row.number, row.tag or ""): State(row.state) for row in rows}
     return tuple(
-        wanted[name] for name in sorted(wanted, key=str) if name not in there and _is_missing(connection, name, states)
+        wanted[key]
+        for key in sorted(wanted)
+        if not _changes_of(wanted[key]) <= there.get(names[key], set()) and _is_missing(connection, names[key], states)
     )
+
+
+def _changes_there(connection: Connection) -> Mapping[RequestId, set[tuple[str, str]]]:
+    """The changes that are there in the place of lost ones, by the ids that were sent."""
+    names = _sent_ids(connection)
+    found: dict[RequestId, set[tuple[str, str]]] = {}
+    for request in requests_of(connection, sorted(names)):
+        found.setdefault(names[request.number], set()).update(_changes_of(request))
+    return found
+
+
+def _changes_of(request: Request) -> set[tuple[str, str]]:
+    return {(key_of(who), key_of(item.id)) for who in request.recipients for item in request.items}
+
+
+def _sent_ids(connection: Connection) -> Mapping[int, RequestId]:
+    """The ids that were sent, by the numbers of the requests that stand in the place of lost ones."""
+    found: dict[int, RequestId] = {}
+    for row in connection.execute(_CLAIMS):
+        name = json.loads(row.detail).get(LOST)
+        if isinstance(name, str) and (lost := RequestId.read(name)) is not None:
+            found[row.number] = lost
+    return found
 
 
 def _is_missing(connection: Connection, name: RequestId, states: Mapping[RequestId, State]) -> bool:

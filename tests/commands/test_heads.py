@@ -56,6 +56,10 @@ def test_what_a_run_has_in_doubt_is_kept_with_its_head_and_what_was_accepted_sin
     ]
     heads.keep_accepted("ledger", ONE)(found, [7])
     assert [one.number for one in Heads(folder=tmp_path).doubtful("ledger", head)] == [7]
+    # After the ledger was put back, another event may have the same number.
+    again = Head(run=lost.run, number=7, hash="3" * 64)
+    Heads(folder=tmp_path).keep("ledger", ONE)(again, {7: lost, 8: found})
+    assert [one.number for one in heads.doubtful("ledger", again)] == [7, 8]
     later = Head(run=lost.run, number=9, hash="2" * 64)
     heads.keep("ledger", ONE)(later, {7: lost, 8: found})
     assert [one.number for one in heads.doubtful("ledger", later)] == [7, 8]
@@ -92,7 +96,8 @@ def test_a_head_that_names_a_tenant_by_a_shorter_name_than_before_is_whole(tmp_p
 def test_a_head_that_cannot_be_read_may_be_any_tenants_and_is_one_that_no_ledger_has(tmp_path: Path) -> None:
     heads = Heads(folder=tmp_path)
     line = f"{7:12} {'1' * 64}\n"
-    for number, content in enumerate([b"", b"x", line.encode(), f"{line}[}}]\n".encode()]):
+    cut = f"{7:12} {'1' * 64} {7:12}\n[]\n[{{".encode()
+    for number, content in enumerate([b"", cut, line.encode(), f"{line}[}}]\n".encode()]):
         (tmp_path / "ledger").mkdir(exist_ok=True)
         (tmp_path / "ledger" / f"r{number}").write_bytes(content)
     unreadable = tuple(Head(run=f"r{number}", number=0, hash="") for number in range(4))

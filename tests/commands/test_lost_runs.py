@@ -82,6 +82,18 @@ def test_a_run_that_is_lost_again_with_other_requests_on_their_way_has_these_in_
         assert ledger.verify() == ()
 
 
+def test_parts_that_were_sent_with_one_id_are_all_in_doubt(tmp_path: Path) -> None:
+    parts = [replace(LOST[0], recipients=(f"{number:032x}",)) for number in (7, 8)]
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        assert restore_doubts(ledger, parts[:1], TENANT, "beta", RUNTIME) == 1
+        assert restore_doubts(ledger, parts, TENANT, "beta", RUNTIME) == 1
+        assert restore_doubts(ledger, parts, TENANT, "beta", RUNTIME) == 0
+        found = [doubt for run in ledger.runs.all() for doubt in doubts_of(ledger, run)]
+        assert sorted(doubt.request.recipients for doubt in found) == [one.recipients for one in parts]
+        assert {doubt.sent_id for doubt in found} == {LOST[0].id}
+        assert ledger.verify() == ()
+
+
 def test_a_request_and_a_part_of_it_are_in_doubt_both(tmp_path: Path) -> None:
     whole = replace(LOST[0], recipients=(f"{7:032x}", f"{8:032x}"))
     part = replace(LOST[1], recipients=whole.recipients[:1])

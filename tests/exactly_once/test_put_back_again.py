@@ -145,6 +145,23 @@ def test_one_run_that_is_lost_twice_sends_nothing_twice(story: Story) -> None:
     assert story.has_once(FIRST, ANOTHER, *lines)
 
 
+def test_what_was_accepted_before_says_nothing_of_another_event_with_its_number(story: Story) -> None:
+    lines = [{**grant(number, number), "comment": f"{number}"} for number in (1, 2)]
+    path = story.file("a.csv", *lines)
+    before = story.tenant.tenant.audit.posts
+    process = fork("submit", path, *OPTIONS, "--rate", "1/30", "--ledger", story.ledger, env=environment(story.tenant))
+    run = "SELECT count(*) FROM request WHERE state = 'ACCEPTED' AND run = 2"
+    wait_until(lambda: story.tenant.tenant.audit.posts > before and rows(story.ledger, run) == [(1,)], process)
+    process.kill()
+    process.communicate()
+    story.put_back("before")
+    time.sleep(LAG + 1)
+    story.kill_on_its_way(path)
+    story.put_back("before")
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, *lines)
+
+
 def test_a_doubt_that_a_backup_has_proves_nothing_of_a_later_attempt(story: Story) -> None:
     path = story.file("a.csv", WANTED)
     story.kill_on_its_way(path, fault=Fault.HANG_BEFORE)
@@ -185,12 +202,13 @@ def test_another_machine_that_has_planned_a_lost_run_hides_nothing_of_it(story: 
     assert story.has_once(FIRST, ANOTHER, WANTED)
 
 
-def test_nothing_is_sent_if_nobody_can_read_what_was_on_its_way(story: Story) -> None:
+@pytest.mark.parametrize("left", [60, -20])
+def test_nothing_is_sent_if_nobody_can_read_what_was_on_its_way(story: Story, left: int) -> None:
     path = story.file("a.csv", WANTED)
     story.kill_on_its_way(path)
     ((ledger,),), run = rows(story.ledger, "SELECT ledger FROM about"), story.runs()[-1]
     kept = platformdirs.user_state_path("access-batch") / "heads" / ledger / run
-    kept.write_bytes(kept.read_bytes()[:60] + b"\0" * 50)
+    kept.write_bytes(kept.read_bytes()[:left])
     story.put_back("before")
     ended = story.submit(path)
     assert (ended.code, f"{kept} can't be read." in ended.err) == (4, True)
