@@ -30,6 +30,7 @@ from batch.ledger.verify_seals import contents, signatures
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
 from batch.states import VOID, Event, State, advance
+from batch.status.compare import LOST_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ MOST_FINDINGS: Final = 100
 
 _IDENTITIES_AT_ONCE: Final = 100_000
 _IS_IMPORT: Final = t.run.c.input_digest.startswith(IMPORT)
+_IS_DOUBT: Final = t.run.c.input_digest.startswith(LOST_RUN) & (t.request.c.state == State.UNCONFIRMED.value)
 
 
 def verify(engine: Engine) -> tuple[str, ...]:
@@ -373,7 +375,7 @@ def _repeats_of(
         .join(t.detail, t.detail.c.id == i.detail)
         .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
         .outerjoin(t.finding, t.finding.c.id == k.finding)
-        .where(live, part)
+        .where(live, part, ~_IS_DOUBT)  # what was lost may have been sent beside it
         # An imported request can be older than its number suggests, as in dedupe.age.
         .order_by(
             p.first,

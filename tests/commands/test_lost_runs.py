@@ -100,6 +100,7 @@ def test_a_request_and_a_part_of_it_are_in_doubt_both(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.db") as ledger:
         assert restore_doubts(ledger, [whole, part], TENANT, "beta", RUNTIME) == 2
         assert {doubt.sent_id for run in ledger.runs.all() for doubt in doubts_of(ledger, run)} == {whole.id, part.id}
+        assert ledger.verify() == ()
 
 
 @pytest.mark.parametrize("ended", ["discarded", "refused"])

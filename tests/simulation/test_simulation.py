@@ -70,7 +70,7 @@ what another machine had planned counted as sending it; a machine that did not k
 the run of another one alone, sent something else, and then looked no more at what that run had sent; the same, if the
 tenant hides our ids; a new run took over what was planned, before anybody saw that the ledger was put back; what was in
 doubt at one address, and had been sent to another of the same tenant, was sent again; what another command had found
-was put in doubt as lost, and found once more.
+was put in doubt as lost, and found once more; two doubts of one change counted as two submissions.
 """
 
 
