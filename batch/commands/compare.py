@@ -136,7 +136,7 @@ class CommandComparison:
         return compared, lost
 
     def _forget(self, heads: Heads, ledger_id: str, lost: Sequence[Head]) -> None:
-        """Keep the heads of what the ledger has in the place of what it has lost, and forget the lost ones.
+        """Remember the runs that have requests in the place of lost ones; then forget the lost heads.
 
         The ledger may be put back once more: then only the new heads tell what was on its way.
         """
@@ -186,7 +186,7 @@ class CommandComparison:
 
 
 def _require_readable(lost: Sequence[Head], folder: Path) -> None:
-    """Refuse to go on if nobody knows what was on its way.
+    """Stop if the file of a head can't be read: the ledger may have lost requests that only this file names.
 
     Raises:
         StoppedError: The file beside a head can't be read.
@@ -196,7 +196,7 @@ def _require_readable(lost: Sequence[Head], folder: Path) -> None:
             f"{folder / unread[0]} can't be read. It tells which requests of run {unread[0]} were on their way, in "
             "case the ledger was put back.",
             next_step="Nothing was sent. If the ledger was not put back, remove that file, and run the same command "
-            "again. If it was, first look in the tenant for what was requested last.",
+            "again. If it was, do so once the tenant lists everything that was requested last.",
         )
 
 

@@ -43,7 +43,7 @@ An older version kept no requests."""
 _PLAIN: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
 UNREADABLE: Final = 0
-"""In place of the number of a head that can't be read: nobody knows what was on its way."""
+"""The number of a head whose file can't be read."""
 
 _TRIED: Final = ".tried"
 """A file beside the heads, to try whether one can be kept."""

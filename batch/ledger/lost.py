@@ -22,7 +22,7 @@ from batch.status.compare import LOST_RUN
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -56,7 +56,7 @@ class LostRequests:
             return restored(connection)
 
     def missing(self, requests: Iterable[Request]) -> tuple[Request, ...]:
-        """Those of requests that may have arrived, and for whose arrival the ledger does not wait; each id once.
+        """Those of requests that may have arrived, and for whose arrival the ledger does not wait; each once.
 
         It waits for what it has in doubt. What it has as planned, `Gaps.doubt_claimed` puts in doubt. All others it has
         lost, or somebody has given them up since: whoever did so could not know that they had been sent.
@@ -105,12 +105,17 @@ class LostRequests:
 def restored(connection: Connection) -> Mapping[RequestId, RequestId]:
     """The ids of lost requests, which were sent with them, and those of the requests that stand in their place."""
     found: dict[RequestId, RequestId] = {}
+    for own, lost in _own_and_lost(connection):
+        # If one is there in parts, the first one stands for them.
+        found.setdefault(lost, own)
+    return found
+
+
+def _own_and_lost(connection: Connection) -> Iterator[tuple[RequestId, RequestId]]:
     for row in connection.execute(_CLAIMS):
         name = json.loads(row.detail).get(LOST)
         if isinstance(name, str) and (lost := RequestId.read(name)) is not None:
-            # If one is there in parts, the first one stands for them.
-            found.setdefault(lost, RequestId(row.id, row.number, row.tag or ""))
-    return found
+            yield RequestId(row.id, row.number, row.tag or ""), lost
 
 
 def _missing(connection: Connection, requests: Iterable[Request]) -> tuple[Request, ...]:
@@ -132,7 +137,7 @@ def _missing(connection: Connection, requests: Iterable[Request]) -> tuple[Reque
 
 def _changes_there(connection: Connection) -> Mapping[RequestId, set[tuple[str, str]]]:
     """The changes that are there in the place of lost ones, by the ids that were sent."""
-    names = _sent_ids(connection)
+    names = {own.number: lost for own, lost in _own_and_lost(connection)}
     found: dict[RequestId, set[tuple[str, str]]] = {}
     for request in requests_of(connection, sorted(names)):
         found.setdefault(names[request.number], set()).update(_changes_of(request))
@@ -141,16 +146,6 @@ def _changes_there(connection: Connection) -> Mapping[RequestId, set[tuple[str, 
 
 def _changes_of(request: Request) -> set[tuple[str, str]]:
     return {(key_of(who), key_of(item.id)) for who in request.recipients for item in request.items}
-
-
-def _sent_ids(connection: Connection) -> Mapping[int, RequestId]:
-    """The ids that were sent, by the numbers of the requests that stand in the place of lost ones."""
-    found: dict[int, RequestId] = {}
-    for row in connection.execute(_CLAIMS):
-        name = json.loads(row.detail).get(LOST)
-        if isinstance(name, str) and (lost := RequestId.read(name)) is not None:
-            found[row.number] = lost
-    return found
 
 
 def _is_missing(connection: Connection, name: RequestId, states: Mapping[RequestId, State]) -> bool:

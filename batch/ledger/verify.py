@@ -375,7 +375,7 @@ def _repeats_of(
         .join(t.detail, t.detail.c.id == i.detail)
         .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
         .outerjoin(t.finding, t.finding.c.id == k.finding)
-        .where(live, part, ~_IS_DOUBT)  # what was lost may have been sent beside it
+        .where(live, part, ~_IS_DOUBT)  # another machine may have sent the same
         # An imported request can be older than its number suggests, as in dedupe.age.
         .order_by(
             p.first,
