@@ -233,9 +233,9 @@ class Doubt:
         first_attempt: When it was first sent, by our clock.
         ended: When the latest attempt ended undecided, by our clock; if its process died, when that was noticed.
         sent: The id that was sent with it, if that is not its own: another request's that it is a part of.
-        claimed: The place of its claim among all claims of the ledger: all requests of one body have the same; 0 for a
-            request of an older ledger.
-        arrived: Whether another request of the same body is known to have arrived.
+        attempt: What stands for the body that was sent, see `Sent.body`; empty for an attempt of an older ledger.
+        claimed: The place of its claim among all claims of the ledger; 0 for a request of an older ledger.
+        arrived: Whether something of the same body is known to have arrived.
         tenant_before: The tenant's clock at some time before the first attempt, if it is known.
         tenant_time: The tenant's clock at some time after the latest attempt had ended, once it is known.
         fence: When the token of the latest attempt expires, if the process that made it may still live.
@@ -246,6 +246,7 @@ class Doubt:
     first_attempt: datetime
     ended: datetime
     sent: str = ""
+    attempt: str = ""
     claimed: int = 0
     arrived: bool = False
     tenant_before: datetime | None = None
@@ -259,9 +260,9 @@ class Doubt:
         return self.sent or self.request.id
 
     @property
-    def body(self) -> tuple[int, int]:
+    def body(self) -> str:
         """Equal for the requests of one body."""
-        return (self.claimed, 0) if self.claimed else (0, self.request.number)
+        return self.attempt or (f"claim {self.claimed}" if self.claimed else f"request {self.request.number}")
 
 
 IMPORT: Final = "import"

@@ -18,7 +18,7 @@ from batch.tenant.status import Page
 from batch.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from batch.answers.events import Tell
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.commands.session import SessionFactory
     from batch.ledger.gaps import Compared
+    from batch.ledger.standing import Sent, Standing
     from batch.ledger.store import Ledger
-    from batch.model import Head, Request
+    from batch.model import Head
     from batch.settings import Settings
 
 
@@ -73,7 +74,7 @@ class CommandComparison:
         compared, lost = asyncio.run(self._compare(log, ledger_id))
         if other := compared.other or self._ledger.gaps.other_tenant(self._sessions.access.tenant, lost):
             # Once a token has told, what the other address may have sent is not sent again for this run.
-            self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now())
+            self._ledger.lost.doubt_claimed(lost, self._runtime.process, self._runtime.now())
             raise may_be_one(self._sessions.access.tenant, other)
         if compared.arrived:
             self._screen.say(
@@ -88,7 +89,7 @@ class CommandComparison:
             raise not_proven(missing or held, str(heads.folder / ledger_id))
         if compared.forgotten:
             raise _forgotten(compared.forgotten)
-        doubted = self._ledger.gaps.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
+        doubted = self._ledger.lost.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(
                 f"{count(in_doubt, 'planned request')} may have been sent although the ledger does not say so: "
@@ -99,8 +100,8 @@ class CommandComparison:
             heads.try_keeping(ledger_id)
             self._screen.say(*heads.complaints())
 
-    async def _compare(self, log: Tell, ledger_id: str) -> tuple[Compared, Sequence[Head]]:
-        """Compare; return also the heads of this tenant's runs that the ledger has lost."""
+    async def _compare(self, log: Tell, ledger_id: str) -> tuple[Compared, Mapping[Head, Standing]]:
+        """Compare; return also the heads of this tenant's runs that the ledger has lost, with what was on its way."""
         heads, tenants = self._runtime.heads, self._ledger.tenants
         tell = tell_each(notices_on(self._screen), log)
         tenant = self._sessions.access.tenant
@@ -109,10 +110,11 @@ class CommandComparison:
             await require_fit_token(session.tenant, self._settings.dialect, lambda _event: None)
             claims = await session.tenant.token_claims()
             names = {*tenants.addresses(tenant), *claims.tenant_names}
-            lost = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
+            gone = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
+            lost = {head: heads.standing(ledger_id, head) for head in gone} if heads is not None else {}
             if heads is not None and lost:
                 _require_readable(lost, heads.folder / ledger_id)
-                self._restore([one for head in lost for one in heads.doubtful(ledger_id, head)])
+                self._restore([one for known in lost.values() for one in known.doubtful.values()])
             users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
                 ledger=self._ledger,
@@ -120,6 +122,8 @@ class CommandComparison:
                 tenant=tenant,
                 users=users - {claims.user_id},
                 accepted=heads.accepted(ledger_id, lost, names) if heads is not None else (),
+                lost=lost.values(),
+                restore=self._restore,
                 settle_after=self._settings.settle_after,
                 process=self._runtime.process,
                 clock=self._runtime.clock,
@@ -135,7 +139,7 @@ class CommandComparison:
                 heads.keep_user(ledger_id, claims.user_id, names)
         return compared, lost
 
-    def _forget(self, heads: Heads, ledger_id: str, lost: Sequence[Head]) -> None:
+    def _forget(self, heads: Heads, ledger_id: str, lost: Collection[Head]) -> None:
         """Remember the runs that have requests in the place of lost ones; then forget the lost heads.
 
         The ledger may be put back once more: then only the new heads tell what was on its way.
@@ -145,12 +149,16 @@ class CommandComparison:
         tenant, gone = self._ledger.tenants.name_of(self._sessions.access.tenant), {head.run for head in lost}
         runs = [run for run in self._ledger.runs.all() if run.tenant == tenant]
         kept = [run.id for run in runs if run.id in gone or run.input_digest.startswith(LOST_RUN)]
-        for head, doubtful in self._ledger.lost.newest(kept):
-            self._ledger.requests.on_claimed(head, doubtful)
+        kept_now: Mapping[Head, Standing] = {}
+        # Another process may claim meanwhile: what it has kept must not give way to an older head.
+        while (newest := self._ledger.lost.newest(kept)).keys() != kept_now.keys():
+            for head, standing in newest.items():
+                self._ledger.requests.on_claimed(head, standing)
+            kept_now = newest
         if not heads.trouble:
             heads.forget(ledger_id, lost)
 
-    def _restore(self, doubtful: Sequence[Request]) -> None:
+    def _restore(self, doubtful: Sequence[Sent]) -> None:
         """Put the requests of lost runs in doubt again, and report it."""
         tenant, api = self._sessions.access.tenant, self._settings.api
         if restored := restore_doubts(self._ledger, doubtful, tenant, api, self._runtime):
@@ -185,7 +193,7 @@ class CommandComparison:
         return missing
 
 
-def _require_readable(lost: Sequence[Head], folder: Path) -> None:
+def _require_readable(lost: Iterable[Head], folder: Path) -> None:
     """Stop if the file of a head can't be read: the ledger may have lost requests that only this file names.
 
     Raises:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from batch.api.dialects import ItemType, Operation
@@ -19,6 +20,7 @@ from batch.errors import UnsafePlaceError
 from batch.files import read_whole, write_small
 from batch.folders import open_folder
 from batch.ledger.machine_key import Moves
+from batch.ledger.standing import Sent, Standing
 from batch.loops.compare import LastAccepted
 from batch.model import Head, Request, RequestItem
 from batch.status.control import delay_now
@@ -35,10 +37,13 @@ _LENGTH: Final = 800
 _MOST: Final = 1 << 26
 """Most bytes of a file: that of the users grows."""
 
-_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)\n(\[.*\])\n(?:(\[.*\])\n|\Z)")
-"""A head, the names and addresses of its tenant, and the requests in doubt. What is left of longer ones follows.
+_FILE: Final = re.compile(rb" *(\d+) ([0-9a-f]{64}) +(\d+)(?: ([0-9a-f]{16}))?\n((\[.*\])\n(?:([\[{].*[\]}])\n|\Z))")
+"""A head with the digest of the next lines: the names and addresses of its tenant, and what was on its way. What is
+left of longer ones follows. Older versions kept no digest, requests only, or no requests."""
 
-An older version kept no requests."""
+_TRIES: Final = 5
+_PAUSE: Final = 0.02
+"""Seconds until a file is read again of which another process may have written a part just now."""
 
 _PLAIN: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
@@ -51,14 +56,14 @@ _TRIED: Final = ".tried"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kept:
-    """A run's newest head, the names and addresses of its tenant, and its requests in doubt by their numbers.
+    """A run's newest head, the names and addresses of its tenant, and what was on its way.
 
     If they can't be read, the head is UNREADABLE, and the tenant may be any.
     """
 
     head: Head
     tenant: frozenset[str] = frozenset()
-    doubtful: Mapping[int, Request] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
 
 
 @dataclass(kw_only=True)
@@ -76,17 +81,18 @@ class Heads:
     _complained: bool = field(default=False, init=False)
     _newest: dict[str, str] = field(default_factory=dict, init=False)
 
-    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head, Mapping[int, Request]], None]:
+    def keep(self, ledger: str, names: Iterable[str]) -> Callable[[Head, Standing], None]:
         """A function that keeps the heads of one ledger's runs at the tenant with these names and addresses.
 
-        With each head it takes the run's requests in doubt by their numbers, under the ids that they were sent with.
+        With each head it takes what the run has on its way.
         """
         folder, tenant = self.folder / _name(ledger), json.dumps(sorted(names))
 
-        def write(head: Head, doubtful: Mapping[int, Request]) -> None:
+        def write(head: Head, standing: Standing) -> None:
             self._newest[head.run] = head.hash
-            requests = json.dumps([_as_json(number, request) for number, request in doubtful.items()])
-            text = f"{head.number:12} {head.hash} {head.sent:12}\n{tenant}\n{requests}\n"
+            doubtful = [_as_json(number, sent) for number, sent in standing.doubtful.items()]
+            rest = f"{tenant}\n{json.dumps({'doubtful': doubtful, 'alone': sorted(standing.alone)})}\n"
+            text = f"{head.number:12} {head.hash} {head.sent:12} {_checksum(rest.encode())}\n{rest}"
             self._write(folder / _name(head.run), text)
 
         return write
@@ -169,7 +175,8 @@ class Heads:
         folder, tenant = self.folder / f"{_name(ledger)}.accepted", sorted(names)
 
         def write(request: Request, doubtful: Iterable[int]) -> None:
-            about = {"id": request.id, "recipients": request.recipients, "tenant": tenant}
+            accepted = _as_json(request.number, Sent(request=request, arrived=True))
+            about = {"id": request.id, "recipients": request.recipients, "tenant": tenant, "request": accepted}
             left = {"head": self._newest.get(request.run, ""), "doubtful": list(doubtful)}
             line = json.dumps(about | left)
             # What is left of a longer line is on the next one.
@@ -187,16 +194,20 @@ class Heads:
             if not set(names).isdisjoint(line["tenant"])
         )
 
-    def doubtful(self, ledger: str, head: Head) -> tuple[Request, ...]:
-        """The requests of a head's run that were in doubt when this machine saw it last, by the ids that were sent."""
+    def standing(self, ledger: str, head: Head) -> Standing:
+        """What the run of a head had on its way when this machine saw it last, and its last accepted request."""
         found = self._read(self.folder / _name(ledger) / _name(head.run))
         if found is None or found.head != head:
-            return ()
-        # Some may have been accepted after the last claim.
+            return Standing()
+        doubtful = found.standing.doubtful
         for line in list(self._lines(self.folder / f"{_name(ledger)}.accepted" / _name(head.run)))[:1]:
             if line.get("head") == head.hash:
-                return tuple(one for number, one in found.doubtful.items() if number in line["doubtful"])
-        return tuple(found.doubtful.values())
+                # Some may have been accepted after the last claim.
+                doubtful = {number: one for number, one in doubtful.items() if number in line["doubtful"]}
+            if "request" in line:
+                # The list may not show all of it yet.
+                doubtful |= dict([_of_json(head.run, line["request"])])
+        return replace(found.standing, doubtful=doubtful)
 
     def keep_user(self, ledger: str, user: str, names: Iterable[str]) -> None:
         """Keeps that something may be sent with a token of a user to the tenant with these names and addresses."""
@@ -246,18 +257,17 @@ class Heads:
 
     def _read(self, path: Path) -> _Kept | None:
         """What is kept of a run; None if it was forgotten meanwhile."""
-        try:
-            found = _FILE.match(read_whole(path, most=_MOST)[0])
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            self.trouble = f"{path}: {error.strerror}"
-            found = None
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
-            if found is not None:
-                head = Head(run=path.name, number=int(found[1]), hash=found[2].decode("ascii"), sent=int(found[3]))
-                doubtful = dict(_of_json(path.name, one) for one in json.loads(found[5] or b"[]"))
-                return _Kept(head=head, tenant=frozenset(map(str, json.loads(found[4]))), doubtful=doubtful)
+        for _ in range(_TRIES):
+            try:
+                content = read_whole(path, most=_MOST)[0]
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                self.trouble = f"{path}: {error.strerror}"
+                break
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                return _of_file(path.name, content)
+            time.sleep(_PAUSE)
         return _Kept(head=Head(run=path.name, number=UNREADABLE, hash=""))
 
     @property
@@ -285,8 +295,29 @@ class Heads:
                     yield found
 
 
-def _as_json(number: int, request: Request) -> dict[str, Any]:
-    """What a request with this number asks for, and the id that it was sent with."""
+def _of_file(run: str, content: bytes) -> _Kept:
+    """What is kept of a run in a file.
+
+    Raises:
+        ValueError: It was not written here, or not all of it; likewise KeyError, TypeError and AttributeError.
+    """
+    found = _FILE.match(content)
+    if found is None or (found[4] is not None and found[4].decode("ascii") != _checksum(found[5])):
+        raise ValueError(run)
+    kept = json.loads(found[7] or b"[]")
+    kept = kept if isinstance(kept, dict) else {"doubtful": kept, "alone": []}
+    return _Kept(
+        head=Head(run=run, number=int(found[1]), hash=found[2].decode("ascii"), sent=int(found[3])),
+        tenant=frozenset(map(str, json.loads(found[6]))),
+        standing=Standing(
+            doubtful=dict(_of_json(run, one) for one in kept["doubtful"]), alone=set(map(int, kept["alone"]))
+        ),
+    )
+
+
+def _as_json(number: int, sent: Sent) -> dict[str, Any]:
+    """What a request with this number asks for, and how it was sent."""
+    request = sent.request
     items = [{one.name: getattr(item, one.name) for one in fields(item)} for item in request.items]
     return {
         "number": number,
@@ -295,10 +326,12 @@ def _as_json(number: int, request: Request) -> dict[str, Any]:
         "recipients": request.recipients,
         "items": [item | {"metadata": dict(item["metadata"])} for item in items],
         "metadata": dict(request.metadata),
+        "body": sent.body,
+        "arrived": sent.arrived,
     }
 
 
-def _of_json(run: str, found: Mapping[str, Any]) -> tuple[int, Request]:
+def _of_json(run: str, found: Mapping[str, Any]) -> tuple[int, Sent]:
     """The request of a run that was kept, after its number.
 
     Raises:
@@ -318,7 +351,7 @@ def _of_json(run: str, found: Mapping[str, Any]) -> tuple[int, Request]:
         items=tuple(RequestItem(**item | {"type": ItemType(item["type"])}) for item in found["items"]),
         metadata=dict(found["metadata"]),
     )
-    return number, request
+    return number, Sent(request=request, body=str(found.get("body", "")), arrived=bool(found.get("arrived")))
 
 
 def _name(found: str) -> str:
@@ -328,6 +361,10 @@ def _name(found: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _why(path: Path, error: OSError | UnsafePlaceError) -> str:

@@ -12,7 +12,19 @@ import sqlalchemy as sa
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.chain import CLOCK
-from batch.ledger.events import ATTEMPT, CLAIM, FINGERPRINT, GONE, LOST, PROCESS, TOKEN_EXPIRES, WITHIN, Entry
+from batch.ledger.events import (
+    ATTEMPT,
+    BODY,
+    CLAIM,
+    FINGERPRINT,
+    GONE,
+    HAS_ARRIVED,
+    LOST,
+    PROCESS,
+    TOKEN_EXPIRES,
+    WITHIN,
+    Entry,
+)
 from batch.ledger.holders import known
 from batch.ledger.messages import ask
 from batch.ledger.moving import move
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from batch.ledger.process import Process
+    from batch.ledger.standing import Sent
     from batch.model import Head, Request
     from batch.plan.body import Body
 
@@ -34,8 +47,8 @@ _COUNT_CLAIMS: Final = (
     sa.update(t.about).values(claims=t.about.c.claims + sa.bindparam("new")).returning(t.about.c.claims)
 )
 
-AS_PLANNED: Final[Mapping[int, str]] = MappingProxyType({})
-"""Requests that were sent with their own ids, if at all."""
+NOTHING_KNOWN: Final[Mapping[int, Sent]] = MappingProxyType({})
+"""Of requests that may have been sent in attempts that the ledger has lost."""
 
 
 def count_claims(connection: Connection, bodies: int) -> Callable[[], int]:
@@ -55,13 +68,13 @@ def begin_attempts(
     last: Any = None,
     counted: Callable[[], int] | None = None,
     clock: Sequence[object] | None = None,
-    sent_as: Mapping[int, str] = AS_PLANNED,
+    sent_as: Mapping[int, Sent] = NOTHING_KNOWN,
 ) -> tuple[tuple[Body, ...], Head]:
     """Makes an attempt of each body of planned requests of one run; returns the bodies and the run's new head.
 
     `last` is that of `events.append`, `counted` the result of `count_claims` if that was called already; `clock` is
     CLOCK. An attempt that nobody makes now, as the ledger has lost when it was made, is of no `process`; `sent_as` has
-    the ids of requests of which it has lost these too.
+    what is known of it by the numbers of the requests.
     """
     bodies = make_bodies((replace(request, attempts=request.attempts + 1) for request in planned), new_id)
     first = (counted or count_claims(connection, len(bodies)))()
@@ -73,13 +86,13 @@ def begin_attempts(
         PROCESS: known(connection, process).id if process else None,
         CLOCK: clock,
     }
-    lost = {request.number: None if process else sent_as.get(request.number, True) for request in requests}
+    lost = {request.number: {} if process else _lost(request, sent_as.get(request.number)) for request in requests}
     entries = [one for claim, body in enumerate(bodies, start=first) for one in _claimed(body, now, made, claim, lost)]
     return bodies, events.append(connection, planned[0].run, entries, last)
 
 
 def _claimed(
-    body: Body, now: datetime, made: Mapping[str, object], claim: int, lost: Mapping[int, object]
+    body: Body, now: datetime, made: Mapping[str, object], claim: int, lost: Mapping[int, Mapping[str, object]]
 ) -> list[Entry]:
     """The attempts of a body's requests, each with the body's fingerprint and the attempt's id."""
     sent = {FINGERPRINT: fingerprint(body.content), ATTEMPT: body.attempt, **made}
@@ -89,10 +102,18 @@ def _claimed(
             at=now,
             request=request.number,
             attempt=request.attempts,
-            detail={**sent, CLAIM: claim, WITHIN: request.within, LOST: lost[request.number]},
+            detail={**sent, CLAIM: claim, WITHIN: request.within, **lost[request.number]},
         )
         for request in body.requests
     ]
+
+
+def _lost(request: Request, sent: Sent | None) -> Mapping[str, object]:
+    """The detail of a lost attempt of a request."""
+    if sent is None:
+        return {LOST: True}
+    name = sent.request.id
+    return {LOST: name == request.id or name, BODY: sent.body, HAS_ARRIVED: sent.arrived or None}
 
 
 def doubt_planned(
@@ -100,9 +121,12 @@ def doubt_planned(
     planned: Sequence[Request],
     now: datetime,
     new_id: Callable[[], str],
-    sent_as: Mapping[int, str] = AS_PLANNED,
+    sent_as: Mapping[int, Sent] = NOTHING_KNOWN,
 ) -> None:
-    """Puts planned requests in doubt: they may have been sent, in an attempt that the ledger has lost."""
+    """Puts planned requests in doubt: they may have been sent, in an attempt that the ledger has lost.
+
+    `sent_as` has what is known of that, by their numbers.
+    """
     for run in dict.fromkeys(request.run for request in planned):
         bodies, _ = begin_attempts(connection, [one for one in planned if one.run == run], now, new_id, sent_as=sent_as)
         requests = [request for body in bodies for request in body.requests]

@@ -81,6 +81,8 @@ class Chain:
         parts: Of requests that were divided, their parts, of every time.
         attempts: How often requests were sent; imported ones count once.
         claims: The `claimed` of each request, as far as events tell; None for those that have none.
+        lost: Requests whose latest attempt, or that of the request that they are a part of, the ledger has lost: nobody
+            knows when it was made.
         attempted: The keys that have signed the latest attempts of requests.
         about: What the run is and whose, see `facts.about`; None before there were such links.
         findings: By request, the hash of the tenant's reports on its changes; see `facts.findings_of`.
@@ -120,7 +122,7 @@ class Chain:
         self._planned_by: dict[int, str] = {}
         self._unsealed: list[int] = []
         self._moved: list[tuple[int, State, State]] = []
-        self._lost: set[int] = set()
+        self.lost: set[int] = set()
 
     def read(self, row: Mapping[str, Any]) -> None:
         """Read the next event: its columns, and the `public` key that signed it."""
@@ -186,7 +188,7 @@ class Chain:
         except (KeyError, ValueError):
             self.faults.append(f"event {event} ({name}) can't happen to request {request}")
             return
-        if state is State.SENDING and request in self._lost and after is not State.UNCONFIRMED:
+        if state is State.SENDING and request in self.lost and after is not State.UNCONFIRMED:
             self.faults.append(f"event {event} ({name}) answers an attempt that the ledger has lost")
         if name == Event.MISTRUSTED and state in VOID:
             self.revived.add(request)
@@ -226,7 +228,7 @@ class Chain:
 
     def _refuse_foreign(self, request: int, public: str) -> None:
         # Whoever doubts a request says only that somebody may have sent it.
-        if request not in self._lost and self._planned_by.get(request, public) != public:
+        if request not in self.lost and self._planned_by.get(request, public) != public:
             self.faults.append(f"request {request} was sent under a key that has not planned it")
 
     def _add(self, event: int, name: str, request: int | None, detail: Mapping[str, Any]) -> None:
@@ -274,7 +276,7 @@ class Chain:
 
     def _count_claims(self, name: str, request: int, detail: Mapping[str, Any]) -> None:
         if name == Event.CLAIMED:
-            (self._lost.add if detail.get(LOST) else self._lost.discard)(request)
+            (self.lost.add if detail.get(LOST) else self.lost.discard)(request)
             self.claims.pop(request, None)
             if CLAIM in detail:
                 self.claims[request] = int(detail[CLAIM])
@@ -283,6 +285,8 @@ class Chain:
             sent = {*detail.get(IN_DOUBT, ()), *(() if detail.get(LOST) else detail.get(ARRIVED, ()))}
             claim = self.claims[request]
             self.claims |= {int(number): claim if number in sent else None for number in detail.get("by", ())}
+            if request in self.lost:
+                self.lost.update(map(int, sent))
 
     def _refuse_known(self, event: int, numbers: Iterable[int]) -> None:
         if not self.states.keys().isdisjoint(numbers):

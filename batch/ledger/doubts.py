@@ -7,7 +7,6 @@ send the request: anybody who can write to the ledger could otherwise pretend th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,13 +14,14 @@ import sqlalchemy as sa
 
 from batch.ledger import tables as t
 from batch.ledger.engine import reading, writing
-from batch.ledger.events import ATTEMPT, CLAIM, GONE, LOST, SERVER_TIME, TOKEN_EXPIRES, changed
+from batch.ledger.events import ATTEMPT, BODY, CLAIM, GONE, HAS_ARRIVED, LOST, SERVER_TIME, TOKEN_EXPIRES, changed
 from batch.ledger.machine_key import KEY
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import REQUEST, load_requests
+from batch.ledger.rows import load_requests
 from batch.ledger.witnesses import ClaimOrder, read_detail, request_of, sent_of, witnesses_of
 from batch.model import Doubt
-from batch.states import IN_DOUBT, Event, State
+from batch.states import Event, State
+from batch.status.compare import LOST_RUN
 from batch.status.control import delay_now
 from batch.text import RequestId, instant, moment
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Stands for the expiry of a token if the ledger does not know it."""
+
+BY_HAND: Final[Mapping[str, str]] = {"by": "hand"}
+"""The detail of the events by which a person settles doubts."""
 
 _ENDS: Final = (Event.UNDECIDED.value, Event.ABANDONED.value)
 _EVENTS: Final = (
@@ -85,6 +88,17 @@ _ARRIVED: Final = sa.select(t.request.c.number).where(
     t.request.c.run == t.number_of_run(sa.bindparam("of_run", type_=sa.Text())),
     t.request.c.claimed == sa.bindparam("claim"),
     t.request.c.state == State.ACCEPTED.value,
+)
+_CLAIMS_OF_BODY: Final = (
+    sa.select(t.run.c.id, t.request.c.claimed)
+    .select_from(t.event)
+    .join(t.run, t.run.c.number == t.event.c.run)
+    .join(t.request, t.request.c.number == t.event.c.request)
+    .where(
+        t.run.c.input_digest.startswith(LOST_RUN) | t.run.c.id.in_(sa.bindparam("places", expanding=True)),
+        t.event.c.event == Event.CLAIMED.value,
+        t.event.c.detail.contains(sa.bindparam("body")),
+    )
 )
 _DELAY: Final = sa.select(t.tenant.c.listing_delay, t.tenant.c.listing_delay_at)
 _LEDGER: Final = sa.select(t.about.c.ledger)
@@ -301,28 +315,13 @@ def _load_doubt(connection: Connection, request: Request, row: Any) -> Doubt:
         ended=datetime.fromisoformat(ended),
         sent=_sent_id(connection, sent, row.number, latest),
         claimed=claimed,
+        attempt=_body(latest),
         arrived=_has_arrived(connection, request.run, latest, claimed),
         tenant_before=moment(read_detail(before).get(SERVER_TIME)),
         tenant_time=moment(known["tenant_time"]),
         fence=moment(known["fence"]),
         ripe=known["ripe"],
     )
-
-
-def in_doubt(connection: Connection, run_id: str) -> dict[int, Request]:
-    """The run's requests that may have arrived, or may still, by their numbers: under the ids that were sent."""
-    doubtful = t.request.c.state.in_([state.value for state in IN_DOUBT])
-    rows = connection.execute(REQUEST.where(t.run.c.id == run_id, doubtful)).all()
-    return {request.number: _as_sent(connection, request) for request in load_requests(connection, rows)}
-
-
-def _as_sent(connection: Connection, request: Request) -> Request:
-    sent = sent_of(connection, request.number)
-    claim = connection.execute(_LAST_CLAIM, {"of_request": sent}).first()
-    named = _sent_id(connection, sent, request.number, read_detail(claim.detail if claim else None))
-    if not named or (name := RequestId.read(named)) is None:
-        return request
-    return replace(request, run=name.run, number=name.number, tag=name.tag)
 
 
 def renew(connection: Connection, numbers: Sequence[int]) -> None:
@@ -341,7 +340,7 @@ def _sent_id(connection: Connection, sent: int, number: int, latest: Mapping[str
 
 
 def _has_arrived(connection: Connection, run_id: str, sent: Mapping[str, Any], claimed: int) -> bool:
-    """Whether some request of the same body is known to have arrived.
+    """Whether something of the same body is known to have arrived.
 
     A body is accepted or refused as a whole: if one of its requests is ACCEPTED, the tenant has them all.
 
@@ -351,9 +350,20 @@ def _has_arrived(connection: Connection, run_id: str, sent: Mapping[str, Any], c
         sent: The detail of the event of the latest attempt: all requests of its body have its id.
         claimed: The number of its claim; 0 if the ledger does not know it.
     """
-    numbers = connection.execute(_ARRIVED, {"of_run": run_id, "claim": claimed}).scalars().all() if claimed else ()
-    return any(
-        read_detail(claim.detail).get(ATTEMPT) == sent.get(ATTEMPT)
-        for number in numbers
-        if (claim := connection.execute(_LAST_CLAIM, {"of_request": sent_of(connection, number)}).first()) is not None
+    claims, body = [(run_id, claimed)] if claimed else [], _body(sent)
+    if body:
+        # A lost body has a claim for each of its requests, in this run, the one that sent it, or one in its place.
+        name = RequestId.read(named) if isinstance(named := sent.get(LOST), str) else None
+        places = [run_id, *([name.run] if name else [])] if LOST in sent else []
+        of_body = {"places": places, "body": f'"{body}"'}
+        claims += [(row.id, row.claimed) for row in connection.execute(_CLAIMS_OF_BODY, of_body)]
+    return bool(sent.get(HAS_ARRIVED)) or any(
+        _body(read_detail(claim.detail)) == body
+        for run, number in claims
+        for accepted in connection.execute(_ARRIVED, {"of_run": run, "claim": number}).scalars().all()
+        if (claim := connection.execute(_LAST_CLAIM, {"of_request": sent_of(connection, accepted)}).first()) is not None
     )
+
+
+def _body(sent: Mapping[str, Any]) -> str:
+    return str(sent.get(BODY) or sent.get(ATTEMPT) or "")

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from batch.api.dialects import DIALECTS
 from batch.ledger import tables as t
-from batch.ledger.rows import REQUEST, load_requests
+from batch.ledger.rows import REQUEST, requests_of
 from batch.states import State
 
 if TYPE_CHECKING:
@@ -117,20 +117,19 @@ def with_bodies(requests: Iterable[Request], rows: Iterable[Any]) -> tuple[Reque
 def planned_companions(connection: Connection, numbers: Sequence[int], arrived: Container[int]) -> tuple[Request, ...]:
     """The planned requests that share an envelope with any of these, and that no row shows.
 
-    They need not have been sent with it: a refused body is sent again in parts.
+    They need not have been sent with it, nor with one another: a refused body is sent again in parts.
     """
-    rows: dict[int, Any] = {}
+    found: set[int] = set()
     mine = t.envelope.alias("mine")
     for start in range(0, len(numbers), _AT_ONCE):
         query = (
-            REQUEST.join(t.envelope, t.envelope.c.request == t.request.c.number)
+            sa.select(t.request.c.number)
+            .join(t.envelope, t.envelope.c.request == t.request.c.number)
             .join(mine, mine.c.number == t.envelope.c.number)
             .where(mine.c.request.in_(numbers[start : start + _AT_ONCE]), t.request.c.state == State.PLANNED.value)
-            .add_columns(t.envelope.c.number.label("envelope"))
         )
-        rows |= {row.number: row for row in connection.execute(query) if row.number not in arrived}
-    found = [rows[number] for number in sorted(rows)]
-    return with_bodies(load_requests(connection, found), found)
+        found.update(number for number in connection.execute(query).scalars() if number not in arrived)
+    return tuple(requests_of(connection, sorted(found)))
 
 
 def in_excess(connection: Connection, run_id: str) -> Mapping[str, int]:

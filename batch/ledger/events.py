@@ -83,8 +83,11 @@ IN_DOUBT: Final = "in_doubt"
 """In the detail of a division: the numbers of the new requests that are UNCONFIRMED from their beginning."""
 
 LOST: Final = "lost"
-"""In the detail of an attempt: the ledger has lost it, so nobody knows who made it. In that of a division: what arrived
-did so by such an attempt, and has no claim."""
+BODY: Final = "body"
+HAS_ARRIVED: Final = "has_arrived"
+"""In the detail of an attempt that the ledger has lost, so that nobody knows who made it: the id that was sent, or true
+for the request's own; what stands for the body, see `Sent.body`; and whether that is known to have arrived. LOST in the
+detail of a division: what arrived did so by such an attempt, and has no claim."""
 
 FINGERPRINT: Final = "body_sha256"
 """In the detail of an attempt: the fingerprint of the body that was sent."""
@@ -96,10 +99,8 @@ CLAIM: Final = "claim"
 """In the detail of an attempt: `request.claimed`. Older events have none."""
 
 TOKEN_EXPIRES: Final = "token_expires"  # noqa: S105 - a name
-"""In the detail of an attempt: when its token expires, by the tenant's clock; left out if that is not known."""
-
 PROCESS: Final = "process"
-"""In the detail of an attempt: the id of the process that made it. Older events have none."""
+"""Likewise: when its token expires, by the tenant's clock, if that is known; and the id of the process that made it."""
 
 GONE: Final = "gone"
 """In the detail of an abandoned attempt: whether the process that made it has ended for certain."""
@@ -111,10 +112,9 @@ SERVER_TIME: Final = "server_time"
 """In the detail of an answer: the tenant's clock."""
 
 REASON: Final = "reason"
-"""In the detail of an answer: why the request was refused or is in doubt."""
-
 BLOCKED: Final = "blocked"
-"""In the detail of an undecided answer: something in front of the API gave it, such as a firewall."""
+"""In the detail of an answer: why the request was refused or is in doubt; and that something in front of the API, such
+as a firewall, gave an undecided one."""
 
 UNSIGNED: Final = "its newest events are not signed"
 

@@ -16,22 +16,23 @@ from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.attempts import doubt_planned, ended
 from batch.ledger.engine import reading, writing
-from batch.ledger.envelopes import planned_companions, with_bodies
+from batch.ledger.envelopes import planned_companions
 from batch.ledger.events import Entry
 from batch.ledger.holders import refuse_if_held
-from batch.ledger.lost import renew_doubts, restored
+from batch.ledger.lost import restored
 from batch.ledger.moving import divide, move
 from batch.ledger.remembered import forgotten_of, remembered_of, rows_elsewhere, runs_elsewhere
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run
+from batch.ledger.standing import Sent, Standing
 from batch.ledger.track import write_statuses
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
-from batch.states import Event, State
+from batch.states import VOID, Event, State
 from batch.status.compare import Account, Remembered, account_for, pair_keys
 from batch.status.evidence import parts_by_arrival
-from batch.status.matching import request_id
+from batch.status.matching import attempt_id, request_id
 from batch.status.progress import UNNAMED
 from batch.text import RequestId, instant, key_of
 
@@ -170,6 +171,23 @@ class Gaps:
                 )
         return frozenset(name for name in names if instead.get(name, name) in found)
 
+    def given_up(self, rows: Iterable[StatusRow]) -> tuple[Sent, ...]:
+        """Requests that rows name, and that the ledger does not send: all of each has arrived, and its whole body."""
+        names = {name: row for row in rows if (name := RequestId.read(request_id(row))) is not None}
+        numbers = sorted({name.number for name in names})
+        void = t.request.c.state.in_([state.value for state in VOID])
+        found: list[Sent] = []
+        with reading(self._engine) as connection:
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = t.request.c.number.in_(numbers[start : start + _AT_ONCE])
+                requests = load_requests(connection, connection.execute(REQUEST.where(some, void)).all())
+                found += [
+                    Sent(request=one, body=attempt_id(names[name]), arrived=True)
+                    for one in requests
+                    if (name := RequestId(one.run, one.number, one.tag)) in names
+                ]
+        return tuple(found)
+
     def controls(self, url: str, *, most: int) -> tuple[Request, ...]:
         """The requests of this ledger that the tenant accepted last and should list, the newest first."""
         query = (
@@ -187,7 +205,14 @@ class Gaps:
             return load_requests(connection, connection.execute(query).all())
 
     def take(
-        self, url: str, process: Process, rows: Sequence[StatusRow], now: datetime, *, is_behind: bool = False
+        self,
+        url: str,
+        process: Process,
+        rows: Sequence[StatusRow],
+        now: datetime,
+        *,
+        is_behind: bool = False,
+        lost: Iterable[Standing] = (),
     ) -> Compared:
         """Records as found the changes that rows show, in one transaction; see status.compare.
 
@@ -201,6 +226,7 @@ class Gaps:
             rows: Requested by our users since the ledger's newest answer.
             now: When.
             is_behind: Whether the ledger is older than this machine has seen it.
+            lost: What this machine knows of runs whose ends the ledger has lost.
         """
         if not rows:
             return Compared(arrived=0, unknown=())
@@ -208,13 +234,19 @@ class Gaps:
         new = [row for row in rows if RequestId.read(request_id(row)) not in known]
         with writing(self._engine) as connection:
             accounts = _accounts(connection, url, new, is_behind=is_behind)
+            bodies = {attempt_id(row) for row in new}
+            sent = {
+                one.request.id: replace(one, arrived=one.arrived or one.body in bodies)
+                for standing in lost
+                for one in standing.doubtful.values()
+            }
             open_rows = [row for row, account in accounts if account is not Account.KNOWN]
             other, theirs = rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))
             if other:
                 of_other = _accounts(connection, other, theirs, is_behind=is_behind)
-                taken = self._take(connection, other, process, of_other, now)
+                taken = self._take(connection, other, process, of_other, now, sent)
                 return replace(taken, unknown=(), other=other)
-            return self._take(connection, url, process, accounts, now)
+            return self._take(connection, url, process, accounts, now, sent)
 
     def _take(
         self,
@@ -223,6 +255,7 @@ class Gaps:
         process: Process,
         accounts: Sequence[tuple[StatusRow, Remembered | Account]],
         now: datetime,
+        sent: Mapping[str, Sent],
     ) -> Compared:
         arrived: dict[int, dict[tuple[str, str], StatusRow]] = {}
         whole: set[int] = set()
@@ -238,7 +271,8 @@ class Gaps:
             for number, listed in arrived.items()
             if number in free
         ]
-        doubt_planned(connection, companions, now, self._new_id)
+        sent_as = {one.number: sent[one.id] for one in companions if one.id in sent}
+        doubt_planned(connection, companions, now, self._new_id, sent_as)
         unknown = tuple(row for row, account in accounts if account is Account.UNKNOWN)
         return Compared(
             arrived=sum(taken),
@@ -262,43 +296,6 @@ class Gaps:
             planned = left.where(t.run.c.id.in_(names), t.request.c.state == State.PLANNED.value).limit(1)
             found = connection.execute(planned).scalar() if names else None
             return elsewhere[found] if found else ""
-
-    def doubt_claimed(self, lost: Iterable[Head], process: Process, now: datetime) -> int:
-        """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
-
-        The tenant's list may not show them yet. Claims follow the numbers of requests, apart from parts of others.
-
-        Args:
-            lost: The heads that the ledger does not have.
-            process: Compares.
-            now: When.
-
-        Returns:
-            How many requests are UNCONFIRMED by that.
-
-        Raises:
-            RunHeldError: Another process works on one of the runs.
-        """
-        doubted = 0
-        lost = tuple(lost)
-        with writing(self._engine) as connection:
-            renew_doubts(connection, lost)
-            for head in lost:
-                r = t.request.c
-                query = (
-                    REQUEST.outerjoin(t.envelope, t.envelope.c.request == r.number)
-                    .where(t.run.c.id == head.run, r.state == State.PLANNED.value)
-                    .where((r.number <= head.sent) | r.parent.is_not(None))
-                    .add_columns(t.envelope.c.number.label("envelope"))
-                    .order_by(r.number)
-                )
-                if rows := connection.execute(query).all():
-                    run = as_run(connection.execute(RUN.where(t.run.c.id == head.run)).one())
-                    refuse_if_held(connection, run, process, now)
-                    planned = with_bodies(load_requests(connection, rows), rows)
-                    doubt_planned(connection, planned, now, self._new_id)
-                    doubted += len(rows)
-        return doubted
 
     def _divide(
         self,
@@ -348,7 +345,7 @@ class Gaps:
 
 def _accounts(
     connection: Connection, url: str, rows: Sequence[StatusRow], *, is_behind: bool
-) -> Sequence[tuple[StatusRow, Remembered | Account]]:
+) -> list[tuple[StatusRow, Remembered | Account]]:
     """Rows that show no accepted request, each with how a tenant's changes account for it."""
     remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
     runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())

@@ -12,11 +12,13 @@ from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.attempts import doubt_planned
 from batch.ledger.engine import reading, writing
+from batch.ledger.envelopes import with_bodies
 from batch.ledger.events import LOST
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
+from batch.ledger.standing import standing
 from batch.states import Event, State
 from batch.status.compare import LOST_RUN
 from batch.text import RequestId, key_of
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.ledger.process import Process
+    from batch.ledger.standing import Sent, Standing
     from batch.model import Head, Request
 
 _AT_ONCE: Final = 300
@@ -38,6 +41,13 @@ _CLAIMS: Final = (
     .join(t.request, t.request.c.number == t.event.c.request)
     .where(t.run.c.input_digest.like(f"{LOST_RUN}%"), t.event.c.event == Event.CLAIMED.value)
     .order_by(t.event.c.run, t.event.c.number)
+)
+_CLAIMED: Final = (
+    REQUEST.outerjoin(t.envelope, t.envelope.c.request == t.request.c.number)
+    .where(t.run.c.id == sa.bindparam("of_run"), t.request.c.state == State.PLANNED.value)
+    .where((t.request.c.number <= sa.bindparam("sent")) | t.request.c.parent.is_not(None))
+    .add_columns(t.envelope.c.number.label("envelope"))
+    .order_by(t.request.c.number)
 )
 _PARTS: Final = sa.select(t.request.c.number).where(t.request.c.parent == sa.bindparam("whole")).limit(1)
 
@@ -55,51 +65,63 @@ class LostRequests:
         with reading(self._engine) as connection:
             return restored(connection)
 
-    def missing(self, requests: Iterable[Request]) -> tuple[Request, ...]:
-        """Those of requests that may have arrived, and for whose arrival the ledger does not wait; each once.
+    def missing(self, sent: Iterable[Sent]) -> tuple[Sent, ...]:
+        """Those of some requests that may have arrived, and for whose arrival the ledger does not wait; each once.
 
         It waits for what it has in doubt. What it has as planned, `Gaps.doubt_claimed` puts in doubt. All others it has
         lost, or somebody has given them up since: whoever did so could not know that they had been sent.
 
-        Args:
-            requests: By the ids that were sent.
         """
         with reading(self._engine) as connection:
-            return _missing(connection, requests)
+            return _missing(connection, sent)
 
-    def doubt(self, run_id: str, sent_as: Mapping[int, str], process: Process, now: datetime) -> int:
-        """Puts the requests of a run in doubt that stand in the place of lost ones, unless they were before.
+    def doubt_claimed(self, lost: Mapping[Head, Standing], process: Process, now: datetime) -> int:
+        """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
+
+        The tenant's list may not show them yet. Claims follow the numbers of requests, apart from parts of others.
 
         Args:
-            run_id: The run.
-            sent_as: The ids of the lost ones, by the numbers of those that stand in their place.
-            process: Asks for it.
+            lost: The heads that the ledger does not have, with what was on its way then.
+            process: Compares.
             now: When.
 
         Returns:
-            How many there were.
+            How many requests are UNCONFIRMED by that.
 
         Raises:
-            RunHeldError: Another process works on the run.
+            RunHeldError: Another process works on one of the runs.
         """
-        q = t.request.c
-        query = REQUEST.where(t.run.c.id == run_id, q.state == State.PLANNED.value, q.attempts == 0, q.parent.is_(None))
+        doubted = 0
         with writing(self._engine) as connection:
-            if rows := connection.execute(query.order_by(q.number)).all():
-                run = as_run(connection.execute(RUN.where(t.run.c.id == run_id)).one())
-                refuse_if_held(connection, run, process, now)
-                doubt_planned(connection, load_requests(connection, rows), now, self._new_id, sent_as)
-            return len(rows)
+            renew_doubts(connection, lost)
+            for head, known in lost.items():
+                rows = connection.execute(_CLAIMED, {"of_run": head.run, "sent": head.sent}).all()
+                if rows:
+                    run = as_run(connection.execute(RUN.where(t.run.c.id == head.run)).one())
+                    refuse_if_held(connection, run, process, now)
+                    requests = load_requests(connection, rows)
+                    # Since the ledger was put back, another request may have got the same number.
+                    names = {one.number: one.id for one in requests}
+                    sent_as = {n: one for n, one in known.doubtful.items() if names.get(n) == one.request.id}
+                    # Whatever is known to have had a body of its own shares none with those that may have.
+                    alone = known.alone | sent_as.keys()
+                    shared = [(one, row) for one, row in zip(requests, rows, strict=True) if one.number not in alone]
+                    planned = [one for one in requests if one.number in alone]
+                    planned += with_bodies([one for one, _ in shared], [row for _, row in shared])
+                    planned.sort(key=lambda one: one.number)
+                    doubt_planned(connection, planned, now, self._new_id, sent_as)
+                    doubted += len(rows)
+        return doubted
 
-    def newest(self, run_ids: Iterable[str]) -> tuple[tuple[Head, Mapping[int, Request]], ...]:
-        """The heads of runs, if the ledger has them, each with the run's requests in doubt; see doubts.in_doubt."""
-        found = []
+    def newest(self, run_ids: Iterable[str]) -> Mapping[Head, Standing]:
+        """The heads of runs, if the ledger has them, each with what is on its way."""
+        found = {}
         with reading(self._engine) as connection:
             for run_id in sorted(set(run_ids)):
                 if (head := events.newest(connection, run_id)).number:
-                    sent = last_sent(connection, run_id)
-                    found.append((replace(head, sent=sent), doubts.in_doubt(connection, run_id)))
-        return tuple(found)
+                    head = replace(head, sent=last_sent(connection, run_id))
+                    found[head] = standing(connection, run_id)
+        return found
 
 
 def restored(connection: Connection) -> Mapping[RequestId, RequestId]:
@@ -118,20 +140,21 @@ def _own_and_lost(connection: Connection) -> Iterator[tuple[RequestId, RequestId
             yield RequestId(row.id, row.number, row.tag or ""), lost
 
 
-def _missing(connection: Connection, requests: Iterable[Request]) -> tuple[Request, ...]:
+def _missing(connection: Connection, sent: Iterable[Sent]) -> tuple[Sent, ...]:
     # Parts of one request were sent with one id.
-    wanted = {(one.id, one.recipients, tuple(item.id for item in one.items)): one for one in requests}
+    by_content = {(one.request.id, one.request.recipients, tuple(i.id for i in one.request.items)): one for one in sent}
+    wanted = [one for _, one in sorted(by_content.items(), key=lambda pair: pair[0])]
     there = _changes_there(connection)
-    names = {key: RequestId(one.run, one.number, one.tag) for key, one in wanted.items()}
-    numbers = sorted({name.number for name in names.values()})
+    names = [RequestId(one.request.run, one.request.number, one.request.tag) for one in wanted]
+    numbers = sorted({name.number for name in names})
     states: dict[RequestId, State] = {}
     for start in range(0, len(numbers), _AT_ONCE):
         rows = connection.execute(REQUEST.where(t.request.c.number.in_(numbers[start : start + _AT_ONCE])))
         states |= {RequestId(row.run_id, row.number, row.tag or ""): State(row.state) for row in rows}
     return tuple(
-        wanted[key]
-        for key in sorted(wanted)
-        if not _changes_of(wanted[key]) <= there.get(names[key], set()) and _is_missing(connection, names[key], states)
+        one
+        for one, name in zip(wanted, names, strict=True)
+        if not _changes_of(one.request) <= there.get(name, set()) and _is_missing(connection, name, states)
     )
 
 

@@ -14,6 +14,7 @@ from batch.dedupe.overlap import ACCESS, KEY
 from batch.errors import BrokenPromiseError, StoppedError
 from batch.ledger import events
 from batch.ledger import tables as t
+from batch.ledger.attempts import doubt_planned
 from batch.ledger.bulk import greatest, insert_frame, intern, know_sizes, select_frame, spellings
 from batch.ledger.decisions import write_decisions
 from batch.ledger.engine import reading, writing
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from batch.ledger.process import Process
     from batch.ledger.runs import NewRun
     from batch.ledger.seals import Sealed
+    from batch.ledger.standing import Sent
     from batch.model import Run
     from batch.plan import Plan
     from batch.status.refused_before import Experience, Subject
@@ -238,6 +240,7 @@ class Plans:
         now: datetime,
         decisions: Decisions | None = None,
         taken: TakenOver | None = None,
+        doubted: Sequence[Sent] = (),
     ) -> str:
         """Writes a plan and its run in one transaction; returns the run's id.
 
@@ -252,6 +255,7 @@ class Plans:
             decisions: What the plan rests on. It is kept with the plan or not at all: if another process has planned
                 the same input meanwhile, that process's decisions stand.
             taken: What it takes over from other runs; nothing if left out.
+            doubted: What is known of an attempt of each request that the ledger has lost: all of them are in doubt.
 
         Raises:
             LedgerMovedError: Requests were written since then, or one to be taken over was sent, or a process works on
@@ -296,6 +300,9 @@ class Plans:
                 events.OTHERS: seen_of_others(connection),
             }
             events.append(connection, run_id, [Entry(event=events.PLANNED, at=now, detail=written)])
+            if doubted:
+                sent_as = dict(enumerate(doubted, start=last + 1))
+                doubt_planned(connection, list(requests_of(connection, sorted(sent_as))), now, self._new_id, sent_as)
         return run_id
 
 

@@ -15,18 +15,9 @@ from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.answered import Answered, entry_of, existing_of
 from batch.ledger.attempts import begin_attempts, count_claims
-from batch.ledger.doubts import in_doubt, load_doubts
+from batch.ledger.doubts import load_doubts
 from batch.ledger.engine import reading, require_never_lost, writing
-from batch.ledger.events import (
-    ACCESS_REQUESTS,
-    ATTEMPT,
-    FOLLOWED,
-    REASON,
-    REASON_COLUMN,
-    Entry,
-    Followed,
-    changed,
-)
+from batch.ledger.events import ACCESS_REQUESTS, ATTEMPT, FOLLOWED, REASON, REASON_COLUMN, Entry, Followed, changed
 from batch.ledger.failures import failures
 from batch.ledger.holders import look, require_held
 from batch.ledger.moving import divide, move
@@ -35,6 +26,7 @@ from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
+from batch.ledger.standing import Standing, standing
 from batch.ledger.submit_once import leave_to_others
 from batch.ledger.track import write_statuses
 from batch.ledger.waves import clock_of, rows_within
@@ -44,7 +36,7 @@ from batch.status.evidence import held_statuses
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -73,11 +65,11 @@ class Requests:
         self._engine = engine
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
-        self._doubtful: dict[str, dict[int, Request]] = {}
+        self._standing: dict[str, Standing] = {}
         self._followed: dict[str, Followed] = {}
         engine.update_execution_options(**{FOLLOWED: self._followed})
-        self.on_claimed: Callable[[Head, Mapping[int, Request]], None] = lambda _head, _doubtful: None
-        """Takes the run's head and its requests in doubt after each claim, before anything that was claimed is sent."""
+        self.on_claimed: Callable[[Head, Standing], None] = lambda _head, _standing: None
+        """Takes a run's head and what is on its way after each claim, before anything that was claimed is sent."""
         self.on_accepted: Callable[[Request, Iterable[int]], None] = lambda _request, _doubtful: None
         """Takes the newest request that was recorded as accepted, if the tenant lists all of it; and those in doubt."""
 
@@ -126,8 +118,8 @@ class Requests:
             is_known = run.id in self._followed and self._followed[run.id].knows(newest)
             if not is_known:
                 self._require_claims(connection, run.id)
-            if not is_known or run.id not in self._doubtful:
-                self._doubtful[run.id] = in_doubt(connection, run.id)
+            if not is_known or run.id not in self._standing:
+                self._standing[run.id] = standing(connection, run.id)
             if not rows:
                 return ()
             counted = count_claims(connection, envelopes.count_bodies(rows))
@@ -147,8 +139,8 @@ class Requests:
             )
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
-        self._doubtful[run.id] |= {request.number: request for request in loaded}
-        self.on_claimed(head, self._doubtful[run.id])
+        self._standing[run.id].claim(run, bodies, shared=[row.number for row in rows if row.envelope is not None])
+        self.on_claimed(head, self._standing[run.id])
         return bodies
 
     def require_claims(self, run: Run) -> None:
@@ -237,7 +229,7 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in existing_of(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings, answered[-1].at)
-        doubtful = self._doubtful.get(answered[0].request.run, {})
+        doubtful = self._standing.setdefault(answered[0].request.run, Standing()).doubtful
         for one in answered:
             if one.decision.event is not Event.UNDECIDED:
                 doubtful.pop(one.request.number, None)
@@ -343,7 +335,9 @@ class Requests:
                 _keep_held(connection, request, held, now)
                 if not arrived:
                     leave_to_others(connection, request.run, [request.number], now, self._new_id)
-            self._doubtful[request.run] = in_doubt(connection, request.run)
+            if parts or request.run not in self._standing:
+                self._standing[request.run] = standing(connection, request.run)
+        self._standing[request.run].settle(request.number, arrived=arrived)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""

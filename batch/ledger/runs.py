@@ -267,7 +267,7 @@ class Runs:
         these = {"of_run": run.id, "in_state": State.UNCONFIRMED.value}
         with writing(self._engine) as connection:
             numbers = connection.execute(_NUMBERS, these).scalars().all()
-            settled = _mark_all(connection, run, State.UNCONFIRMED, event, now, detail={"by": "hand"})
+            settled = _mark_all(connection, run, State.UNCONFIRMED, event, now, detail=doubts.BY_HAND)
             if not arrived:
                 leave_to_others(connection, run.id, numbers, now, self._new_id)
             return settled

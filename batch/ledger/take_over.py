@@ -13,7 +13,7 @@ from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among
 from batch.ledger.events import NEW_RUN, Entry
-from batch.ledger.holders import kept_runs
+from batch.ledger.holders import busy_runs, kept_runs
 from batch.ledger.moving import divide
 from batch.ledger.rows import REQUEST, item_rows, load_requests, recipients_of
 from batch.model import Part
@@ -48,10 +48,12 @@ class TakenOver:
     Attributes:
         requests: Their numbers.
         process: This process: from a run on which another one works nothing is taken.
+        waiting: Whether something is taken from a run that waits on purpose.
     """
 
     requests: tuple[int, ...]
     process: Process
+    waiting: bool = False
 
 
 def take_over(
@@ -82,7 +84,7 @@ def take_over(
     query = sa.select(q.number, t.run.c.id, q.state, q.recipients, q.recipient_count * q.item_count)
     numbers = pl.Series("request", sorted(taken.requests), dtype=pl.Int64)
     requests = select_among(connection, query.join(t.run, t.run.c.number == q.run), q.number, numbers, _REQUESTS)
-    busy = kept_runs(connection, taken.process, now)
+    busy = (busy_runs if taken.waiting else kept_runs)(connection, taken.process, now)
     if not requests.select((pl.col("state") == State.PLANNED.value) & ~pl.col("run").is_in([*busy])).to_series().all():
         raise LedgerMovedError
     changes = _changes(connection, requests)

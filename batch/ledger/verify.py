@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import sqlalchemy as sa
 
 from batch.api.dialects import Operation
-from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcome
 from batch.errors import BrokenPromiseError
 from batch.ledger import tables as t
 from batch.ledger.bulk import greatest
@@ -26,11 +25,11 @@ from batch.ledger.events import (
 )
 from batch.ledger.rows import requests_of
 from batch.ledger.unreadable import unreadable
+from batch.ledger.verify_repeats import repeats
 from batch.ledger.verify_seals import contents, signatures
 from batch.model import IMPORT
 from batch.plan.body import body_of, encode, fingerprint
-from batch.states import VOID, Event, State, advance
-from batch.status.compare import LOST_RUN
+from batch.states import Event, State, advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,9 +41,7 @@ if TYPE_CHECKING:
 MOST_FINDINGS: Final = 100
 """Findings of one kind that are listed. With so many, do not trust anything in the ledger."""
 
-_IDENTITIES_AT_ONCE: Final = 100_000
 _IS_IMPORT: Final = t.run.c.input_digest.startswith(IMPORT)
-_IS_DOUBT: Final = t.run.c.input_digest.startswith(LOST_RUN) & (t.request.c.state == State.UNCONFIRMED.value)
 
 
 def verify(engine: Engine) -> tuple[str, ...]:
@@ -78,7 +75,7 @@ def verify(engine: Engine) -> tuple[str, ...]:
                 signatures,
                 _doubts,
                 _bodies,
-                _repeats,
+                repeats,
             )
             for finding in _bounded(check, connection)
         ]
@@ -318,83 +315,3 @@ def _envelopes(connection: Connection) -> Iterator[str]:
     )
     for row in connection.execute(sa.union(mixed, twice)):
         yield f"envelope {row.number}: its requests can't travel in one body"
-
-
-def _repeats(connection: Connection) -> Iterator[str]:
-    """Changes that were submitted again although the same was wanted last. Searched in parts, to bound the memory.
-
-    Ids with the same key are one id, by the number of its first spelling.
-    """
-    person, item = _first_spellings(connection, t.identity), _first_spellings(connection, t.item)
-    last: int = connection.execute(sa.select(sa.func.coalesce(sa.func.max(t.identity.c.id), 0))).scalar_one()
-    for first in range(1, last + 1, _IDENTITIES_AT_ONCE):
-        part = person.c.first.between(first, first + _IDENTITIES_AT_ONCE - 1)
-        yield from _repeats_of(connection, person, item, part)
-
-
-def _first_spellings(connection: Connection, table: sa.Table) -> sa.Subquery:
-    """The `id` of every entry of `identity` or `item`, and the `first` that has the same key."""
-    c, kind = table.c, [table.c.type] if "type" in table.c else []
-    key = (c.tenant, *kind, c.key)
-    several = connection.execute(sa.select(c.key).group_by(*key).having(sa.func.count() > 1).limit(1)).first()
-    first = c.id if several is None else sa.func.min(c.id).over(partition_by=key)
-    return sa.select(c.id, first.label("first"), c.external_id).subquery()
-
-
-def _repeats_of(
-    connection: Connection, person: sa.Subquery, item: sa.Subquery, part: sa.ColumnElement[bool]
-) -> Iterator[str]:
-    live = t.request.c.state.not_in([state.value for state in VOID])
-    r, i, k, p, a = t.recipient.c, t.request_item.c, t.track.c, person.c, item.c
-    changes = (
-        t.recipient.join(person, p.id == r.identity)
-        .join(t.request, t.request.c.number == r.request)
-        .join(t.request_item, i.request == r.request)
-        .join(item, a.id == i.item)
-    )
-    pairs = sa.select(p.first, a.first).select_from(changes).where(live, part)
-    several = pairs.group_by(p.first, a.first).having(sa.func.count() > 1).subquery()
-    history = (
-        sa.select(
-            p.first.label("identity_number"),
-            a.first.label("item_number"),
-            p.external_id.label("identity"),
-            a.external_id.label("item"),
-            t.request.c.number,
-            t.request.c.operation,
-            t.detail.c.start_date,
-            t.detail.c.remove_date,
-            t.detail.c.account,
-            t.finding.c.state.label("tracked"),
-            t.finding.c.said,
-            _IS_IMPORT.label("imported"),
-        )
-        .select_from(changes)
-        .join(several, (several.c[0] == p.first) & (several.c[1] == a.first))
-        .join(t.run, t.run.c.number == t.request.c.run)
-        .join(t.detail, t.detail.c.id == i.detail)
-        .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
-        .outerjoin(t.finding, t.finding.c.id == k.finding)
-        .where(live, part, ~_IS_DOUBT)  # another machine may have sent the same
-        # An imported request can be older than its number suggests, as in dedupe.age.
-        .order_by(
-            p.first,
-            a.first,
-            t.detail.c.account,
-            sa.case((_IS_IMPORT, 0), else_=1),
-            sa.case((_IS_IMPORT, t.request.c.state_at), else_=""),
-            t.request.c.number,
-        )
-    )
-    before: tuple[object, ...] = ()
-    for row in connection.execute(history):
-        wanted = (row.identity_number, row.item_number, row.account, row.operation, row.start_date, row.remove_date)
-        # Changes that were submitted again before this ledger began are not its fault.
-        if wanted == before and not row.imported:
-            yield f"request {row.number}: it submits {row.item} for {row.identity} again"
-        # A change that came to nothing may be submitted again, and leaves the change before it in force.
-        came_to = tenant_outcome(row.tracked, row.said) if row.tracked else TenantOutcome.OPEN
-        if came_to not in RESUBMITTABLE:
-            before = wanted
-        elif came_to is TenantOutcome.FAILED:
-            before = ()

@@ -129,7 +129,9 @@ class ClaimOrder:
         return max(counted, *(chain.greatest_claim for chain in self._follow(connection).values()), 0)
 
     def accepted(self, connection: Connection, run_id: str) -> list[Claim]:
-        """The claims of all accepted requests of the run's tenant, in order. Imported ones have none.
+        """The claims of all accepted requests of the run's tenant, in order.
+
+        Imported ones have none. Nor have those whose attempt the ledger has lost: it was made before it was written.
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
@@ -142,7 +144,7 @@ class ClaimOrder:
         for name, chain in chains.items():
             if tenants[name] != tenants[run_id]:
                 continue
-            accepted = [number for number, state in chain.states.items() if state is State.ACCEPTED]
+            accepted = [n for n, state in chain.states.items() if state is State.ACCEPTED and n not in chain.lost]
             unknown = {number for number in accepted if number not in chain.claims}
             # The events of older versions do not tell their claims. Those come before every doubt that is ripe.
             old = dict(connection.execute(_OLD, {"of_run": name}).all()) if unknown else {}

@@ -21,13 +21,14 @@ from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
     from batch.ledger.gaps import Compared, LedgerAge
     from batch.ledger.process import Process
+    from batch.ledger.standing import Sent, Standing
     from batch.ledger.store import Ledger
     from batch.model import Clock
     from batch.tenant.status import Listing
@@ -67,6 +68,8 @@ class Comparison:
         tenant: An address of the tenant.
         users: Ids of the users whose requests are listed besides those of the token's user.
         accepted: The last accepted request of each run whose newest head a stale ledger lacks.
+        lost: What these runs had on their way.
+        restore: Puts requests in doubt again that the ledger has given up, unless it accounts for them otherwise.
         settle_after: Seconds within which the list shows a request that has arrived.
         process: Compares.
         clock: This machine's clock.
@@ -81,6 +84,8 @@ class Comparison:
         tenant: str,
         users: Iterable[str],
         accepted: Iterable[LastAccepted],
+        lost: Iterable[Standing],
+        restore: Callable[[Sequence[Sent]], None],
         settle_after: float,
         process: Process,
         clock: Clock,
@@ -91,6 +96,8 @@ class Comparison:
         self._tenant = tenant
         self._users = ("", *sorted(users))
         self._accepted = tuple(accepted)
+        self._lost = tuple(lost)
+        self._restore = restore
         self._settle_after = settle_after
         self._process = process
         self._clock = clock
@@ -133,8 +140,16 @@ class Comparison:
                 )
         if stale and not self._recognized and not await self._finds_a_control():
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
+        if given_up := await asyncio.to_thread(self._ledger.gaps.given_up, rows):
+            await asyncio.to_thread(self._restore, given_up)
         return await asyncio.to_thread(
-            self._ledger.gaps.take, self._tenant, self._process, rows, self._clock.now(), is_behind=bool(stale)
+            self._ledger.gaps.take,
+            self._tenant,
+            self._process,
+            rows,
+            self._clock.now(),
+            is_behind=bool(stale),
+            lost=self._lost,
         )
 
     async def _until_current(self, wait: float, heads: str) -> None:

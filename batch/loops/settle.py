@@ -23,7 +23,6 @@ from batch.status.control import NO_PROOF, proof_of
 from batch.status.evidence import (
     Settlement,
     Why,
-    arrived_together,
     found_places,
     is_current,
     judge,
@@ -223,17 +222,20 @@ class Settler:
         for one in due:
             since = likely_since(one.doubt, offset)
             one.reading = read_rows(one.doubt, rows, since=since, known=known)
+            if one.reading.arrived:
+                # The next lists need not have the row that shows it, such as one of another recipient.
+                one.doubt = replace(one.doubt, arrived=True)
             if len(found_places(one.reading, NO_PROOF)) == one.doubt.request.changes:
                 one.shown_at = min(one.shown_at, self._clock.monotonic())
             if math.isinf(one.shown_at):
                 one.lacked_at = self._clock.monotonic()
 
     def _spread_arrival(self) -> None:
-        """If a request of a body has arrived, so have the others."""
-        by_number = {number: one for number, one in self._open.items() if one.reading is not None}
-        readings = {number: one.reading for number, one in by_number.items() if one.reading is not None}
-        for doubt in arrived_together([one.doubt for one in by_number.values()], readings):
-            by_number[doubt.request.number].doubt = doubt
+        """If something of a body has arrived, so has the rest."""
+        bodies = {one.doubt.body for one in self._open.values() if one.doubt.arrived}
+        for one in self._open.values():
+            if one.doubt.body in bodies:
+                one.doubt = replace(one.doubt, arrived=True)
 
     async def _keep_time(self, due: Iterable[OpenDoubt]) -> None:
         """Keep the tenant's clock, if it was read after the doubts had begun: not all answers tell it."""
@@ -295,7 +297,7 @@ class Settler:
         one.proven_at = min(one.proven_at, self._clock.monotonic()) if proof.proves_absence else math.inf
         elapsed = self._elapsed(one)
         held: frozenset[Place] = frozenset()
-        if elapsed.tail and (doubt.arrived or one.reading.arrived):
+        if elapsed.tail and doubt.arrived:
             held = await self._lists.held(doubt.request)
         verdict = judge(doubt, one.reading, proof, elapsed, held=held)
         if verdict.settlement is Settlement.OPEN:

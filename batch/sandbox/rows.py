@@ -170,9 +170,14 @@ class StatusRow:
 
 
 class Rows:
-    """All rows of a tenant, oldest first, with indexes."""
+    """All rows of a tenant, oldest first, with indexes.
+
+    Attributes:
+        unlisted: Ids of people for whom the status lists show nothing.
+    """
 
     def __init__(self) -> None:
+        self.unlisted: set[str] = set()
         self._all: list[StatusRow] = []
         self._by_identity: defaultdict[str, list[StatusRow]] = defaultdict(list)
         self._by_request: defaultdict[str, list[StatusRow]] = defaultdict(list)
@@ -242,7 +247,8 @@ class VisibleRows:
 
     def _visible(self, rows: Sequence[StatusRow], since: datetime | None = None) -> list[StatusRow]:
         first = 0 if since is None else bisect_left(rows, since, key=_CREATED)
-        return list(rows[first : bisect_right(rows, self.until, key=_CREATED)])
+        found = rows[first : bisect_right(rows, self.until, key=_CREATED)]
+        return [row for row in found if row.change.identity not in self.rows.unlisted]
 
 
 def requested_accounts(item: Mapping[str, Any]) -> list[dict[str, object]]:

@@ -15,7 +15,7 @@ could be the doubtful request's: a tenant may hide or replace our clientMetadata
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -26,7 +26,15 @@ from batch.api.status_row import ChangeStatus
 from batch.api.tenant_outcome import EXISTING, EXISTING_SAID
 from batch.model import Part
 from batch.status.control import Places, all_places
-from batch.status.matching import Confidence, has_operation, is_bare, is_of_account, request_id, was_created_since
+from batch.status.matching import (
+    Confidence,
+    attempt_id,
+    has_operation,
+    is_bare,
+    is_of_account,
+    request_id,
+    was_created_since,
+)
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
@@ -149,7 +157,7 @@ class Reading:
 
     Attributes:
         listed: Its changes with a row that has the id that was sent, each with the tenant's id of its access request.
-        arrived: Whether any row has the id that was sent.
+        arrived: Whether any row has the id that was sent, or that of the attempt, which the whole body shares.
         resembling: Rows without any id of ours that may be the request's.
         lost: Whether a change has a row with an id of ours that the ledger has lost, such as that of a part.
     """
@@ -175,8 +183,8 @@ def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime, known
     resembling = []
     for row in rows:
         name = request_id(row)
+        arrived |= name == sent or bool(doubt.attempt and attempt_id(row) == doubt.attempt)
         if name == sent:
-            arrived = True
             for place in places.of(row) or places.only_item(row):
                 listed[place] = row.access_request
         elif (other := RequestId.read(name)) is not None:
@@ -303,18 +311,6 @@ def _may_be_ours(row: Resembling, request: Request, proof: Proof) -> bool:
     is_keyless_among_keyed = types <= proof.keyed
     is_of_another_item = not row.places and proof.item_ids
     return not is_keyless_among_keyed and not is_of_another_item
-
-
-def arrived_together(doubts: Iterable[Doubt], readings: Mapping[int, Reading]) -> list[Doubt]:
-    """The doubts, with `arrived` if a row of any request of the same body has the id that was sent with that.
-
-    Args:
-        doubts: Requests in doubt.
-        readings: By the requests' numbers.
-    """
-    doubts = list(doubts)
-    bodies = {doubt.body for doubt in doubts if doubt.arrived or readings[doubt.request.number].arrived}
-    return [replace(doubt, arrived=doubt.body in bodies) for doubt in doubts]
 
 
 def parts_by_arrival(

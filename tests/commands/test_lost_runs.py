@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.commands.lost_runs import restore_doubts
+from batch.ledger.standing import Sent, Standing
 from batch.model import Head
 from batch.states import State
 from tests.builders import NOW, change, request
@@ -17,41 +18,45 @@ from tests.ledger.ledger_helpers import ACCEPTED, FAILED, ME, REFUSED, TENANT, c
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch.ledger.lost import LostRequests
     from batch.ledger.store import Ledger
     from batch.model import Doubt, Run
 
 RUNTIME: Any = SimpleNamespace(process=ME, now=lambda: NOW)
 LOST = [
-    replace(request(number, (f"{number:032x}",), (f"{99:032x}",), run=run), tag="0a1b")
+    Sent(request=replace(request(number, (f"{number:032x}",), (f"{99:032x}",), run=run), tag="0a1b"))
     for run, number in (("a" * 12, 7), ("a" * 12, 8), ("b" * 12, 9))
 ]
 
 
-class Killed:
-    """The lost requests of a ledger, for a process that is killed before it puts anything in doubt."""
-
-    def __init__(self, lost: LostRequests) -> None:
-        self.missing = lost.missing
-
-    def doubt(self, *_args: object) -> int:
-        raise KeyboardInterrupt
-
-
-def test_a_command_that_is_killed_leaves_the_rest_to_the_next_one(tmp_path: Path) -> None:
+def test_what_lost_runs_had_on_their_way_is_put_in_doubt_once(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with open_ledger(path) as ledger:
-        killed: Any = SimpleNamespace(
-            runs=ledger.runs, plans=ledger.plans, requests=ledger.requests, lost=Killed(ledger.lost)
-        )
-        with pytest.raises(KeyboardInterrupt):
-            restore_doubts(killed, LOST, TENANT, "beta", RUNTIME)
-        assert rows(path, "SELECT state FROM request") == [("PLANNED",)] * 2
         assert restore_doubts(ledger, LOST, TENANT, "beta", RUNTIME) == len(LOST)
         assert restore_doubts(ledger, LOST, TENANT, "beta", RUNTIME) == 0
         assert rows(path, "SELECT state FROM request") == [("UNCONFIRMED",)] * 3
         found = [doubt.sent_id for run in ledger.runs.all() for doubt in ledger.requests.doubts(run)]
-        assert sorted(found) == [one.id for one in LOST]
+        assert sorted(found) == [one.request.id for one in LOST]
+        assert ledger.verify() == ()
+
+
+def test_a_request_of_a_body_that_has_arrived_is_known_to_have_arrived_too(tmp_path: Path) -> None:
+    one, two, three = (replace(sent, body=body) for sent, body in zip(LOST, ("0c1d", "0c1d", "2e3f"), strict=True))
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        restore_doubts(ledger, [one, two, replace(three, arrived=True)], TENANT, "v1", RUNTIME)
+        doubts = {doubt.sent_id: (run, doubt) for run in ledger.runs.all() for doubt in doubts_of(ledger, run)}
+        assert [doubt.arrived for _, doubt in doubts.values()] == [False, False, True]
+        run, doubt = doubts[one.request.id]
+        ledger.runs.hold(run, ME, NOW)
+        ledger.requests.settle(doubt.request, arrived=True, now=NOW, process=ME)
+        left = {doubt.sent_id: doubt.arrived for run in ledger.runs.all() for doubt in doubts_of(ledger, run)}
+        assert left == {two.request.id: True, three.request.id: True}
+        # The ledger may be put back once more: the next file must tell it, too.
+        standings = ledger.lost.newest([run.id for run in ledger.runs.all()]).values()
+        kept = {sent.request.id: sent for standing in standings for sent in standing.doubtful.values()}
+        assert {name: (sent.body, sent.arrived) for name, sent in kept.items()} == {
+            two.request.id: ("0c1d", True),
+            three.request.id: ("2e3f", True),
+        }
         assert ledger.verify() == ()
 
 
@@ -78,27 +83,27 @@ def test_a_run_that_is_lost_again_with_other_requests_on_their_way_has_these_in_
         found = [
             (doubt.sent_id, doubt.request.recipients) for run in ledger.runs.all() for doubt in doubts_of(ledger, run)
         ]
-        assert found == [(two.id, two.recipients)]
+        assert found == [(two.request.id, two.request.recipients)]
         assert ledger.verify() == ()
 
 
 def test_parts_that_were_sent_with_one_id_are_all_in_doubt(tmp_path: Path) -> None:
-    parts = [replace(LOST[0], recipients=(f"{number:032x}",)) for number in (7, 8)]
+    parts = [replace(LOST[0], request=replace(LOST[0].request, recipients=(f"{number:032x}",))) for number in (7, 8)]
     with open_ledger(tmp_path / "ledger.db") as ledger:
         assert restore_doubts(ledger, parts[:1], TENANT, "beta", RUNTIME) == 1
         assert restore_doubts(ledger, parts, TENANT, "beta", RUNTIME) == 1
         assert restore_doubts(ledger, parts, TENANT, "beta", RUNTIME) == 0
         found = [doubt for run in ledger.runs.all() for doubt in doubts_of(ledger, run)]
-        assert sorted(doubt.request.recipients for doubt in found) == [one.recipients for one in parts]
-        assert {doubt.sent_id for doubt in found} == {LOST[0].id}
+        assert sorted(doubt.request.recipients for doubt in found) == [one.request.recipients for one in parts]
+        assert {doubt.sent_id for doubt in found} == {LOST[0].request.id}
         assert ledger.verify() == ()
 
 
 def test_a_request_and_a_part_of_it_are_in_doubt_both(tmp_path: Path) -> None:
-    whole = replace(LOST[0], recipients=(f"{7:032x}", f"{8:032x}"))
-    part = replace(LOST[1], recipients=whole.recipients[:1])
+    whole = replace(LOST[0].request, recipients=(f"{7:032x}", f"{8:032x}"))
+    part = replace(LOST[1].request, recipients=whole.recipients[:1])
     with open_ledger(tmp_path / "ledger.db") as ledger:
-        assert restore_doubts(ledger, [whole, part], TENANT, "beta", RUNTIME) == 2
+        assert restore_doubts(ledger, [Sent(request=whole), Sent(request=part)], TENANT, "beta", RUNTIME) == 2
         assert {doubt.sent_id for run in ledger.runs.all() for doubt in doubts_of(ledger, run)} == {whole.id, part.id}
         assert ledger.verify() == ()
 
@@ -114,26 +119,32 @@ def test_what_somebody_has_given_up_since_the_ledger_was_put_back_is_in_doubt_ag
             sent = claim(ledger, run)
             record(ledger, sent, REFUSED)
             ledger.runs.release(run, ME, NOW)
-        assert restore_doubts(ledger, [sent], TENANT, "beta", RUNTIME) == 1
-        assert restore_doubts(ledger, [sent], TENANT, "beta", RUNTIME) == 0
+        assert restore_doubts(ledger, [Sent(request=sent)], TENANT, "beta", RUNTIME) == 1
+        assert restore_doubts(ledger, [Sent(request=sent)], TENANT, "beta", RUNTIME) == 0
         ((doubt,),) = [found for one in ledger.runs.all() if (found := doubts_of(ledger, one))]
         assert doubt.sent_id == sent.id
 
 
-def test_what_was_found_since_is_not_in_doubt_again_and_the_rest_is(tmp_path: Path) -> None:
-    lost = replace(request(0, (f"{7:032x}", f"{8:032x}"), (f"{98:032x}", f"{99:032x}"), run="a" * 12), tag="0a1b")
+def test_what_was_found_since_in_part_is_in_doubt_as_a_whole(tmp_path: Path) -> None:
+    """The part shows that the rest has arrived."""
+    lost = replace(request(0, (f"{7:032x}", f"{8:032x}"), (f"{99:032x}",), run="a" * 12), tag="0a1b")
     with open_ledger(tmp_path / "ledger.db") as ledger:
         since = write(ledger, [change(f"{7:032x}", f"{99:032x}")])
         record(ledger, claim(ledger, since), ACCEPTED)
         ledger.runs.release(since, ME, NOW)
-        assert restore_doubts(ledger, [lost], TENANT, "beta", RUNTIME) == 2
+        assert restore_doubts(ledger, [Sent(request=lost)], TENANT, "beta", RUNTIME) == 1
+        assert restore_doubts(ledger, [Sent(request=lost)], TENANT, "beta", RUNTIME) == 0
         found = [one for run in ledger.runs.all() for one in doubts_of(ledger, run)]
-        assert {one.sent_id for one in found} == {lost.id}
-        asked = {(who, item.id) for one in found for who in one.request.recipients for item in one.request.items}
-        both = {(who, item.id) for who in lost.recipients for item in lost.items}
-        assert asked == both - {(f"{7:032x}", f"{99:032x}")}
-        assert restore_doubts(ledger, [lost], TENANT, "beta", RUNTIME) == 0
+        assert [(one.sent_id, one.request.recipients) for one in found] == [(lost.id, lost.recipients)]
         assert ledger.verify() == ()
+
+
+def test_what_was_found_since_as_a_whole_is_not_in_doubt_again(tmp_path: Path) -> None:
+    lost = replace(request(0, (f"{7:032x}", f"{8:032x}"), (f"{99:032x}",), run="a" * 12), tag="0a1b")
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        since = write(ledger, [change(f"{who:032x}", f"{99:032x}") for who in (7, 8)])
+        record(ledger, claim(ledger, since), ACCEPTED)
+        assert restore_doubts(ledger, [Sent(request=lost)], TENANT, "beta", RUNTIME) == 0
 
 
 @pytest.mark.parametrize("state", ["PLANNED", "SENDING", "UNCONFIRMED", "ACCEPTED"])
@@ -146,7 +157,7 @@ def test_what_the_ledger_sends_waits_for_or_has_is_not_restored(tmp_path: Path, 
         if state in {"UNCONFIRMED", "ACCEPTED"}:
             record(ledger, replace(sent, attempts=1), FAILED if state == "UNCONFIRMED" else ACCEPTED)
         assert rows(tmp_path / "ledger.db", "SELECT state FROM request") == [(state,)]
-        assert restore_doubts(ledger, [sent], TENANT, "beta", RUNTIME) == 0
+        assert restore_doubts(ledger, [Sent(request=sent)], TENANT, "beta", RUNTIME) == 0
 
 
 def test_a_doubt_that_was_ripe_when_the_backup_was_made_begins_anew(tmp_path: Path) -> None:
@@ -158,7 +169,7 @@ def test_a_doubt_that_was_ripe_when_the_backup_was_made_begins_anew(tmp_path: Pa
         ledger.doubts.ripen([before.request])
         ledger.doubts.keep_time([before.request], NOW)
         assert (doubts_of(ledger, run)[0].ripe, doubts_of(ledger, run)[0].tenant_time) == (1, NOW)
-        assert ledger.gaps.doubt_claimed([Head(run=run.id, number=40, hash="1" * 64, sent=1)], ME, NOW) == 0
+        assert ledger.lost.doubt_claimed({Head(run=run.id, number=40, hash="1" * 64, sent=1): Standing()}, ME, NOW) == 0
         assert doubts_of(ledger, run) == (before,)
 
 

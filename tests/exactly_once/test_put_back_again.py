@@ -6,6 +6,7 @@ The tenant lists a request late, so that only what this machine remembers keeps 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import platformdirs
@@ -22,6 +23,7 @@ from tests.end_to_end.program import (
     environment,
     fork,
     grant,
+    identity,
     once,
     pair_of,
     write_rows,
@@ -69,13 +71,13 @@ class Story:
         """Plans an input, and can send nothing of it."""
         self.submit(path, more={"SAIL_CLIENT_SECRET": "wrong", **(more or {})})
 
-    def kill_on_its_way(self, path: Path, *options: str, fault: Fault = Fault.HANG_AFTER) -> None:
-        """Kills a submit whose next request has arrived, but has no answer."""
+    def kill_on_its_way(self, path: Path, *options: str, fault: Fault = Fault.HANG_AFTER, after: int = 1) -> None:
+        """Kills a submit whose next request, or a later one, has arrived, but has no answer."""
         before = self.tenant.tenant.audit.posts
         self.tenant.faults.add(fault)
         there = environment(self.tenant)
         process = fork("submit", path, *OPTIONS, *options, "--ledger", self.ledger, env=there)
-        wait_until(lambda: self.tenant.tenant.audit.posts == before + 1, process)
+        wait_until(lambda: self.tenant.tenant.audit.posts == before + after, process)
         process.kill()
         process.communicate()
 
@@ -228,3 +230,122 @@ def test_what_stands_in_the_place_of_a_lost_request_can_be_tracked_and_revoked(s
     assert story.finish(revoke).code == 0
     assert ("REVOKE", *pair_of(WANTED)[1:]) in accepted(story.tenant)
     assert story.command("ledger", "verify").code == 0
+
+
+# Lists that show one row of a body, and not the others.
+
+
+class Parted(Story):
+    """A story with a tenant that does not list some people."""
+
+    def hide(self, number: int) -> None:
+        """The tenant lists nothing of a person any more."""
+        self.tenant.tenant.visible(datetime.now(UTC)).rows.unlisted.add(identity(number))
+
+    def show(self) -> None:
+        """The tenant lists everything."""
+        self.tenant.tenant.visible(datetime.now(UTC)).rows.unlisted.clear()
+
+    def try_often(self, path: Path, *options: str) -> None:
+        """Submits an input that stays unconfirmed, and others in between, which are controls."""
+        for number in range(3):
+            assert self.submit(path, *options).code == 4
+            assert self.submit(self.file(f"control {number}.csv", grant(60 + number, 60))).code == 0
+
+
+@pytest.fixture
+def parted(program: Program, tmp_path: Path) -> Iterator[Parted]:
+    """A tenant whose first request is listed, so that it can prove something."""
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1),
+        visibility_delay=0.5,
+        approval_seconds=None,
+        identities=frozenset(map(identity, range(100))) - {identity(4)},
+        names_bad_id=False,
+    )
+    with running_sandbox(settings) as tenant:
+        story = Parted(program, tenant, tmp_path)
+        assert story.submit(story.file("first.csv", FIRST)).code == 0
+        time.sleep(1)
+        story.back_up("before")
+        yield story
+
+
+CONTROLS = [grant(60 + number, 60) for number in range(3)]
+
+
+def test_a_part_of_a_request_that_has_arrived_is_not_sent_again_by_a_ledger_that_has_lost_it(parted: Parted) -> None:
+    wanted = [grant(1, 5), grant(2, 5), grant(3, 9)]
+    path = parted.file("a.csv", *wanted)
+    parted.hide(2)
+    parted.kill_on_its_way(path)
+    time.sleep(1)
+    assert parted.command("settle", parted.runs()[-1], "--settle-after", "0.5").code == 4
+    assert parted.submit(path).code == 4
+    parted.put_back("before")
+    parted.try_often(path)
+    parted.show()
+    assert parted.finish(path).code == 0
+    assert parted.has_once(FIRST, *wanted, *CONTROLS)
+
+
+@pytest.mark.parametrize("imports", [False, True])
+def test_what_was_imported_of_a_lost_request_shows_that_the_rest_has_arrived(
+    parted: Parted,
+    imports: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    earlier = [grant(number, 7) for number in (11, 12, 13)]
+    wanted = [grant(1, 5), grant(2, 5)]
+    path = parted.file("a.csv", *wanted)
+    assert parted.submit(parted.file("earlier.csv", *earlier)).code == 0
+    parted.hide(2)
+    parted.kill_on_its_way(path)
+    parted.put_back("before")
+    time.sleep(1)
+    if imports:
+        assert parted.command("ledger", "import").code in {0, 3}
+    parted.try_often(path)
+    parted.show()
+    assert parted.finish(path).code == 0
+    assert parted.has_once(FIRST, *earlier, *wanted, *CONTROLS)
+
+
+@pytest.mark.parametrize("backup", ["planned", "before"])
+def test_the_requests_of_a_lost_body_have_arrived_together(parted: Parted, backup: str) -> None:
+    wanted = people(1, 2, 3)
+    path = parted.file("a.csv", *wanted)
+    parted.submit(path, "--api", "v1", more={"SAIL_CLIENT_SECRET": "wrong"})
+    parted.back_up("planned")
+    parted.hide(2)
+    parted.kill_on_its_way(path, "--api", "v1")
+    parted.put_back(backup)
+    parted.try_often(path, "--api", "v1")
+    parted.show()
+    while parted.submit(path, "--api", "v1").code == 4:
+        time.sleep(1)
+    assert parted.has_once(FIRST, *wanted, *CONTROLS)
+
+
+@pytest.mark.parametrize("backup", ["planned", "before"])
+def test_the_requests_of_a_body_that_was_refused_arrive_by_themselves(parted: Parted, backup: str) -> None:
+    good = people(1, 2, 3)
+    path = parted.file("a.csv", *(wanted := [*good, *people(4)]))
+    parted.submit(path, "--api", "v1", more={"SAIL_CLIENT_SECRET": "wrong"})
+    parted.back_up("planned")
+    parted.tenant.faults.add(None)
+    parted.kill_on_its_way(path, "--api", "v1", after=2)
+    parted.put_back(backup)
+    for number in range(4):
+        if parted.submit(path, "--api", "v1").code == 3:
+            break
+        parted.submit(parted.file(f"control {number}.csv", grant(60 + number, 60)))
+    assert {
+        pair: count for pair, count in accepted(parted.tenant).items() if pair in set(map(pair_of, wanted))
+    } == once(map(pair_of, good))
+
+
+def people(*numbers: int) -> list[Mapping[str, str]]:
+    """Two rows for each person, with a comment of their own: each is a request."""
+    return [
+        {**grant(number, (number + 5 * k) % 12), "comment": f"ticket {number}"} for number in numbers for k in range(2)
+    ]

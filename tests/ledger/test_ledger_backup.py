@@ -17,6 +17,7 @@ from batch.commands.heads import Heads
 from batch.commands.runs import back_up, verify
 from batch.errors import LedgerRefusedError
 from batch.ledger.address import ledger_url, place
+from batch.ledger.standing import Standing
 from batch.ledger.store import Ledger
 from batch.ledger.tables import LEDGER_VERSION
 from batch.settings import Settings
@@ -50,7 +51,7 @@ def go_on(ledger: OpenLedger, heads: Heads) -> str:
     """Sends a request, as this machine remembers; returns the run's id."""
     one = ledger.runs.named("")
     record(ledger, claim(ledger, one), ACCEPTED)
-    heads.keep(ledger.gaps.ledger_id(), [TENANT])(ledger.head(one), {})
+    heads.keep(ledger.gaps.ledger_id(), [TENANT])(ledger.head(one), Standing())
     return one.id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import pytest
 
 from batch.ledger.gaps import Compared
 from batch.ledger.machine_key import MachineKey
+from batch.ledger.standing import Sent, Standing
 from batch.model import Head
 from batch.states import State
-from tests.builders import NOW, our_row, product
+from tests.builders import NOW, our_row, product, request
 from tests.ledger.ledger_helpers import (
     FAILED,
     ME,
@@ -108,19 +110,63 @@ def test_what_arrived_of_a_run_that_another_process_holds_is_named_unless_that_p
 def test_a_machine_may_doubt_what_another_one_has_planned(ledger: Ledger, path: Place) -> None:
     with open_ledger(path, key=lambda: MachineKey(b"another machine's key...........")) as other:
         run = write(other, *singles(3))
-    assert ledger.gaps.doubt_claimed([Head(run=run.id, number=40, hash="1" * 64, sent=2)], ME, NOW) == 2
+    assert ledger.lost.doubt_claimed({Head(run=run.id, number=40, hash="1" * 64, sent=2): Standing()}, ME, NOW) == 2
     assert states(path) == {"UNCONFIRMED": 2, "PLANNED": 1}
     ledger.requests.check(run)
     assert ledger.verify() == ()
 
 
-def test_a_request_may_have_been_sent_with_the_id_that_a_lost_run_had_given_it(ledger: Ledger) -> None:
-    run, old = write(ledger, *singles(2)), "0123456789ab-7-0a1b"
-    assert ledger.lost.doubt(run.id, {1: old}, ME, NOW) == 2
-    assert [doubt.sent_id for doubt in ledger.requests.doubts(run)] == [old, ledger.requests.ids(run)[2]]
-    ((_, doubtful),) = ledger.lost.newest([run.id])
-    assert [one.id for one in doubtful.values()] == [old, ledger.requests.ids(run)[2]]
-    assert ledger.lost.doubt(run.id, {1: old}, ME, NOW) == 0
+def test_what_is_known_of_lost_attempts_is_kept_with_the_doubts(ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    names = ledger.requests.ids(run)
+    mine = replace(request(1, run=run.id), tag=names[1].rpartition("-")[2])
+    head = Head(run=run.id, number=40, hash="1" * 64, sent=2)
+    # Another request had the number 2 before the ledger was put back.
+    other = replace(request(2, run=run.id), tag="zzz")
+    known = {1: Sent(request=mine, body="0a1b", arrived=True), 2: Sent(request=other, body="0a1b", arrived=True)}
+    assert ledger.lost.doubt_claimed({head: Standing(doubtful=known)}, ME, NOW) == 2
+    first, second = ledger.requests.doubts(run)
+    assert (first.sent_id, first.body, first.arrived) == (names[1], "0a1b", True)
+    assert (second.sent_id, second.body == "0a1b", second.arrived) == (names[2], False, False)
+    ((_, standing),) = ledger.lost.newest([run.id]).items()
+    kept = [(one.request.id, one.body, one.arrived) for one in standing.doubtful.values()]
+    assert kept == [(one.sent_id, one.body, one.arrived) for one in (first, second)]
+    assert ledger.lost.doubt_claimed({head: Standing(doubtful=known)}, ME, NOW) == 0
+    assert ledger.verify() == ()
+
+
+def test_if_one_request_of_a_lost_body_has_arrived_so_have_the_others(ledger: Ledger) -> None:
+    run = write(ledger, *singles(2))
+    names = ledger.requests.ids(run)
+    known = Standing(
+        doubtful={
+            number: Sent(request=replace(request(number, run=run.id), tag=name.rpartition("-")[2]), body="0c1d")
+            for number, name in names.items()
+        }
+    )
+    assert ledger.lost.doubt_claimed({Head(run=run.id, number=40, hash="1" * 64, sent=2): known}, ME, NOW) == 2
+    first, second = ledger.requests.doubts(run)
+    assert first.body == second.body
+    ledger.runs.hold(run, ME, NOW)
+    ledger.requests.settle(first.request, arrived=True, now=NOW, process=ME)
+    assert [doubt.arrived for doubt in ledger.requests.doubts(run)] == [True]
+
+
+def test_what_had_a_body_of_its_own_in_the_end_proves_nothing_of_those_that_shared_its_body_before(
+    ledger: Ledger,
+) -> None:
+    run = write(ledger, *singles(4), together=[(0, 1, 2, 3)])
+    names = ledger.requests.ids(run)
+    head = Head(run=run.id, number=40, hash="1" * 64, sent=4)
+    sent = Sent(request=replace(request(1, run=run.id), tag=names[1].rpartition("-")[2]), body="0c1d")
+    assert ledger.lost.doubt_claimed({head: Standing(doubtful={1: sent}, alone={1, 2})}, ME, NOW) == 4
+    ledger.runs.hold(run, ME, NOW)
+    for number in (1, 2):
+        (one,) = (doubt for doubt in ledger.requests.doubts(run) if doubt.request.number == number)
+        ledger.requests.settle(one.request, arrived=True, now=NOW, process=ME)
+    assert [doubt.arrived for doubt in ledger.requests.doubts(run)] == [False, False]
+    (three, four) = ledger.requests.doubts(run)
+    assert three.body == four.body
     assert ledger.verify() == ()
 
 
@@ -132,13 +178,14 @@ def test_planned_requests_that_may_have_shared_the_body_become_unconfirmed(ledge
     assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 2, "PLANNED": 5}
     doubts = ledger.requests.doubts(run)
     assert [doubt.request.number for doubt in doubts] == [2, 4]
+    assert doubts[0].body != doubts[1].body, "they may have been sent alone"
     assert ledger.verify() == ()
 
 
 def test_planned_requests_that_were_claimed_after_the_backup_become_unconfirmed(ledger: Ledger, path: Place) -> None:
     run = write(ledger, *singles(8))
     head = Head(run=run.id, number=40, hash="1" * 64, sent=5)
-    assert ledger.gaps.doubt_claimed([head], ME, NOW) == 5
+    assert ledger.lost.doubt_claimed({head: Standing()}, ME, NOW) == 5
     assert states(path) == {"UNCONFIRMED": 5, "PLANNED": 3}
     assert [doubt.request.number for doubt in ledger.requests.doubts(run)] == [1, 2, 3, 4, 5]
     assert ledger.verify() == ()
@@ -181,7 +228,7 @@ def test_a_lost_claim_of_a_run_tells_that_its_address_may_be_another_of_the_tena
     ledger.tenants.bind(mine.tenant, ["4711"], ME, NOW)
     head = Head(run=theirs.id, number=40, hash="1" * 64, sent=1)
     assert ledger.gaps.other_tenant(mine.tenant, [head]) == other
-    assert ledger.gaps.doubt_claimed([head], ME, NOW) == 1
+    assert ledger.lost.doubt_claimed({head: Standing()}, ME, NOW) == 1
     ledger.tenants.bind(other, ["4711"], ME, NOW)
     assert ledger.gaps.other_tenant(mine.tenant, [head]) == ""
     assert states(path) == {"UNCONFIRMED": 4}, "neither run sends what may have been sent"

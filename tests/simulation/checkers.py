@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,22 +13,38 @@ if TYPE_CHECKING:
     from tests.simulation.tenant import Accepted, Pair, SimulatedTenant
 
 
-def submitted_twice(books: Iterable[Accepted], restored: Sequence[float] = ()) -> list[str]:
+def submitted_twice(books: Iterable[Accepted], restored: Sequence[float] = (), *, dated: bool = True) -> list[str]:
     """Pairs that the tenant has more than once.
 
     Args:
         books: The tenant's.
-        restored: When a ledger of several machines was put back. A machine that does not know it can't see what the
-            list did not show by then: the README says so.
+        restored: When a ledger of several machines was put back. A machine that does not know it can't see what another
+            one had sent by then, and the list did not show: the README says so.
+        dated: Whether anybody knows the tenant's clock. If not, such a machine can't tell which rows are new.
     """
     by_pair: dict[Pair, list[Accepted]] = {}
-    for one in books:
+    for one in sorted(books, key=lambda accepted: accepted.sent_at):
         by_pair.setdefault(one.pair, []).append(one)
     return [
         f"{pair} was submitted {len(times)} times"
         for pair, times in sorted(by_pair.items())
-        if len(times) > 1 and not all(any(one.visible_at > at for at in restored) for one in times[:-1])
+        if not all(
+            one.machine != later.machine
+            and any(one.sent_at <= at < later.sent_at and (at < one.visible_at or not dated) for at in restored)
+            for one, later in combinations(times, 2)
+        )
     ]
+
+
+def untrue(found: Iterable[str], books: Iterable[Accepted], held: Collection[Pair]) -> list[str]:
+    """What `verify` finds, without the changes that it rightly calls submitted again.
+
+    The books have nothing of those that were held already.
+    """
+    times = Counter(one.pair for one in books)
+    pairs = [*held, *(pair for pair, count in times.items() if count > 1)]
+    twice = {f"it submits {item} for {identity} again" for identity, item in pairs}
+    return [one for one in found if one.partition(": ")[2].lower().replace("-", "") not in twice]
 
 
 def wrong_operation(books: Iterable[Accepted], revoked: Collection[Pair]) -> list[str]:
@@ -144,10 +161,11 @@ def may_stay_open(options: Options, tenant: SimulatedTenant) -> bool:
     if {"403", "500"} & set(tenant.poison.values()):
         # Each failure is a doubt that needs a control, and up to 20 failures show that it is not by chance.
         return True
-    if not options.sends_date and "other_machine" in options.faults and {"freeze", "kill"} & options.faults:
+    may_be_silent = bool({"freeze", "kill"} & options.faults) or options.forgets
+    if not options.sends_date and "other_machine" in options.faults and may_be_silent:
         # Another machine's process is only silent, and without the tenant's clock nobody knows when its token expires.
         return True
-    forgets = bool({"restore", "lose_wal"} & options.faults)
+    forgets = options.forgets
     undated = options.oddness in {"undated", "epoch"}
     # If a part of a body is listed, all of it counts as arrived. A ledger that was put back does not know that a body
     # was refused, and that its requests were sent alone.

@@ -49,21 +49,28 @@ class Disk:
     def __init__(self, world: World, ledger: Path) -> None:
         self._world = world
         self._ledger = ledger
-        self._backup: bytes | None = None
+        self._backups: list[bytes] = []
         self.restored_at: list[float] = []
 
     def save(self) -> None:
         """Make a backup, as SQLite's own tools do."""
         with closing(sqlite3.connect(self._ledger)) as live, closing(sqlite3.connect(":memory:")) as copy:
             live.backup(copy)
-            self._backup = copy.serialize()
+            self._backups.append(copy.serialize())
         self._world.note("disk", "a backup is made")
 
     def restore(self) -> None:
-        """Put the backup back."""
-        if self._backup is not None:
-            self._replace(self._backup)
+        """Put the newest backup back."""
+        if self._backups:
+            self._replace(self._backups[-1])
             self._world.note("disk", "the backup is put back")
+
+    def restore_any(self) -> None:
+        """Put any backup back, even one that is newer than what is there."""
+        if self._backups:
+            number = self._world.chance("backups").randrange(len(self._backups))
+            self._replace(self._backups[number])
+            self._world.note("disk", f"backup {number + 1} of {len(self._backups)} is put back")
 
     def lose_wal(self) -> None:
         """Keep the main file only."""

@@ -21,8 +21,9 @@ from batch.status.audit import Mismatch
 from tests.ledger.ledger_helpers import rows
 from tests.simulation import checkers
 from tests.simulation.disk import Disk, in_memory, kept
-from tests.simulation.host import KILLED, Host
+from tests.simulation.host import KILLED, NAMES, Host
 from tests.simulation.network import Network
+from tests.simulation.person import Person
 from tests.simulation.process import BEGIN, Machine
 from tests.simulation.protections import without
 from tests.simulation.seams import simulated
@@ -48,9 +49,6 @@ MOST_WAVES: Final = 200
 
 WAITS: Final = 4
 """The exit code of a command that waits."""
-
-MOST_NAMES: Final = 8
-"""How often a command is run again that refused one of the tenant's two names; each time, the name is drawn."""
 
 SOME_REFUSED: Final = 3
 """The exit code of a command of which some changes were refused."""
@@ -142,6 +140,7 @@ class History:
             pair = ("2c9182000000000000000000000000cc", f"2c9182{number:026x}")
             self.controls.append((write(f"control {number}.csv", [pair], {pair[0]: "control"}), {pair_key(*pair)}))
         self.disk = Disk(world, folder / "ledger.db")
+        self.person = Person(world, self.host, self.tenant)
         self._running = 0
         self._begun: set[str] = set()
         self._waiting = False
@@ -199,19 +198,26 @@ class History:
             machine = self.machines[line % len(self.machines)]
             name, wanted = chance.choice(self.inputs) if "rows" in faults else self.inputs[-1]
             self._begun.add(name.name)
-            code = self.host.submit(machine, f"{machine.name}.{line}.{starts}", name)
+            who = f"{machine.name}.{line}.{starts}"
+            if "by_hand" in faults and not (self.host.alive or self.network.under_way):
+                self.person.act(machine, who)
+            code = self.host.submit(machine, who, name)
             self._ended(code, wanted)
             self._running -= 1
-            if code == KILLED and not self.host.alive:
-                self._damage()
-            if starts > 1 and (code != 0 or "rows" in faults or "restore" in faults):
+            if not self.host.alive:
+                self._damage(code)
+            if starts > 1 and (code != 0 or {"rows", "restore", "backups", "by_hand"} & faults):
                 self._start_later(line, starts - 1, chance.choice((0.1, 1.0, 20.0, 70.0)))
 
         self.world.after(delay, start)
 
-    def _damage(self) -> None:
-        """Put the disk back, while no process uses it."""
+    def _damage(self, code: int) -> None:
+        """Put the disk back, while no process uses it, after one that ended with this code."""
         chance, faults = self.world.chance("disk"), self.options.faults
+        if "backups" in faults and self.world.chance("backups").random() < 0.5:
+            self.disk.restore_any()
+        if code != KILLED:
+            return
         if "lose_wal" in faults and chance.random() < 0.5:
             self.disk.lose_wal()
         elif "restore" in faults and chance.random() < 0.7:
@@ -254,13 +260,21 @@ class History:
         if "interrupt" in faults:
             self._interrupt(process)
         if "restore" in faults and chance.random() < 0.7:
-            process.acts_at_commit = (chance.randint(1, 10), self.disk.save)
+            process.acts_at_commit[chance.randint(1, 10)] = self.disk.save
+        if "backups" in faults:
+            self._back_up(process)
         if "freeze" in faults and chance.random() < 0.7:
             seconds = chance.choice((3.0, 70.0, 200.0, 400.0, 1500.0))
             if chance.random() < 0.7:
                 process.freezes_at_post = (chance.randint(1, 3), seconds)
             else:
                 world.after(chance.expovariate(1 / 5.0), lambda: process.freeze(seconds))
+
+    def _back_up(self, process: SimulatedProcess) -> None:
+        """Decide when a backup is made while a process works, and how many are."""
+        chance = self.world.chance(f"backups of {process.name}")
+        for _ in range(chance.randint(0, 3)):
+            process.acts_at_commit[int(chance.expovariate(1 / chance.choice((3.0, 15.0))))] = self.disk.save
 
     def _interrupt(self, process: SimulatedProcess) -> None:
         """Decide when somebody presses Ctrl-C, and whether once more."""
@@ -340,11 +354,11 @@ class History:
             begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
             code = self._submit_in_waves(machine, f"{who}.{number}", given[0])
-            for again in range(MOST_NAMES if "two_names" in self.options.faults else 0):
+            for again, address in enumerate(NAMES if "two_names" in self.options.faults else ()):
                 if code != REFUSED:
                     break
                 # A ledger that was put back may not know that both names are one tenant's: use the other name.
-                code = self.host.submit(machine, f"{who}.{number}.{again}", given[0])
+                code = self.host.submit(machine, f"{who}.{number}.{again}", given[0], base_url=address)
             self._ended(code, given[1])
             # What was refused while faults happened is submitted again; then only poison may be refused.
             if code == before == SOME_REFUSED and poison and self._in_order and not self._waiting:
@@ -403,7 +417,8 @@ class History:
         books = self.tenant.books
         if "too_late" not in self.options.faults:
             restored = self.disk.restored_at if "other_machine" in self.options.faults else ()
-            self.problems += checkers.submitted_twice(books, restored)
+            dated = self.options.sends_date or not self.options.tenant_ahead
+            self.problems += checkers.submitted_twice(books, restored, dated=dated)
         self.problems += checkers.wrong_operation(books, self.revoked)
         self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate, self.disk.restored_at)
@@ -414,10 +429,10 @@ class History:
         with Ledger.open(
             str(self.host.ledger), sandbox=False, now=BEGIN, new_id=lambda: "nobody", key=nobody
         ) as ledger:
-            self.problems += [f"verify: {one}" for one in ledger.verify()]
+            self.problems += [f"verify: {one}" for one in checkers.untrue(ledger.verify(), books, self.tenant.held)]
         found = rows(self.host.ledger, "SELECT identity_id, item_id, state FROM changes")
         changes = [(pair_key(identity, item), state) for identity, item, state in found]
-        forgets = bool({"restore", "lose_wal"} & self.options.faults)
+        forgets = self.options.forgets
         # What is held is never listed: if it was accepted last, nothing proves that the list is current.
         hidden = self._stopped and bool(self.tenant.hides)
         stays_stale = forgets and (hidden or checkers.nothing_is_recognised(self.options))

@@ -86,10 +86,15 @@ class Host:
             path.write_text(content, "utf-8")
         return path
 
-    def submit(self, machine: Machine, name: str, input_file: Path) -> int:
-        """Run `submit` in a new process; return its exit code."""
+    def submit(self, machine: Machine, name: str, input_file: Path, *, base_url: str = "") -> int:
+        """Run `submit` in a new process; return its exit code.
+
+        Without an address, chance chooses one of the tenant's.
+        """
 
         def work(settings: Settings, screen: Screen, runtime: Runtime) -> int:
+            if base_url:
+                settings = settings.model_copy(update={"base_url": base_url})
             result = submit([str(input_file)], settings, screen, runtime, stdin=io.BytesIO())
             if result.stopped is not None:
                 raise result.stopped

@@ -24,6 +24,8 @@ class Flight:
     """One call on its way.
 
     Attributes:
+        sent_at: When it left its machine, in true seconds.
+        machine: The machine's name.
         arrived: Whether the tenant has it.
         aborted_at: When its socket was aborted; None if it was not.
     """
@@ -37,6 +39,7 @@ class Flight:
         self.number = number
         self.chance = chance
         self.sent_at = network.world.now
+        self.machine = process.machine.name
         self.arrived = False
         self.aborted_at: float | None = None
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -72,6 +75,7 @@ class Network:
         notices_unread: Whether a connection that has unread bytes is closed instead of being used again.
         calls: How many were sent; each has its number.
         begun: How many calls that count were begun, those among them that did not leave.
+        under_way: How many calls may still arrive.
     """
 
     def __init__(self, world: World, tenant: SimulatedTenant) -> None:
@@ -81,6 +85,7 @@ class Network:
         self.notices_unread = True
         self.calls = 0
         self.begun = 0
+        self.under_way = 0
 
     def delay(self, chance: Random) -> float:
         """Seconds that a call takes to the place where the tenant counts."""
@@ -96,26 +101,32 @@ class Network:
         if world.strikes("loss", chance, world.options.loss):
             # Nothing gets through for a while; the kernel tries again and again.
             path += chance.expovariate(1 / 30.0)
-        world.after(path, lambda: self._arrive(flight))
+        self._after(path, flight)
         return flight
+
+    def _after(self, seconds: float, flight: Flight, *, late: bool = False) -> None:
+        def arrive() -> None:
+            self.under_way -= 1
+            self._arrive(flight, late=late)
+
+        self.under_way += 1
+        self.world.after(seconds, arrive)
 
     def aborted(self, flight: Flight) -> None:
         """A socket was closed before its call had arrived."""
         world, chance = self.world, flight.chance
         if not self.linger:
-            world.after(chance.uniform(0.0, FORGOTTEN_AFTER), lambda: self._arrive(flight, late=True))
+            self._after(chance.uniform(0.0, FORGOTTEN_AFTER), flight, late=True)
         elif "late" in world.options.faults and chance.random() < world.options.late:
             # The assumption: what was aborted arrives within this time, or never.
-            world.after(chance.uniform(0.0, world.options.arrives_within), lambda: self._arrive(flight, late=True))
+            self._after(chance.uniform(0.0, world.options.arrives_within), flight, late=True)
 
     def _arrive(self, flight: Flight, *, late: bool = False) -> None:
         if flight.arrived or (flight.aborted_at is not None and not late):
             return
         flight.arrived = True
         world = self.world
-        reply = self._tenant.answer(
-            flight.request, path=world.now - flight.sent_at, number=flight.number, chance=flight.chance
-        )
+        reply = self._tenant.answer(flight)
         if world.strikes("loss", flight.chance, world.options.loss):
             world.note("network", f"the answer to call {flight.number} is lost")
             return

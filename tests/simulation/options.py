@@ -37,11 +37,16 @@ FAULTS: Final = (
     "interrupt",
     "nested",
     "waves",
+    "backups",
+    "by_hand",
 )
 """Every kind of fault; waves are none, but a wish of the user that makes histories longer."""
 
 ENABLED: Final = frozenset(FAULTS) - {"waves"}
 """The kinds that histories may have, unless some are chosen."""
+
+EARLIER: Final = ENABLED - {"backups", "by_hand"}
+"""The kinds from which histories chose before the others were added: an earlier seed means the same with these."""
 
 INPUTS: Final = 60
 """How many different inputs histories have."""
@@ -136,6 +141,11 @@ class Options:
     canary: int
     team: bool
 
+    @property
+    def forgets(self) -> bool:
+        """Whether the ledger may be put back to an earlier state."""
+        return bool({"restore", "lose_wal", "backups"} & self.faults)
+
     def __str__(self) -> str:
         return "\n".join(
             f"  {one.name} = {sorted(value) if isinstance(value, frozenset) else value}"
@@ -170,6 +180,8 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
             "two_names",
             "poison",
             "held",
+            "backups",
+            "by_hand",
         }
     more = random.Random(f"more options {seed}")  # noqa: S311 - likewise
     listing = "order" if "behind" in faults else "rows"
@@ -183,6 +195,8 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
     latest = 0.5 if "poison" in faults or oddness in {"null", "replaced"} else 10.0
     least = chance.choice((0.005, 0.02, 0.1))
     given = random.Random(f"input {seed % INPUTS}")  # noqa: S311 - likewise
+    # What is put back several times, or touched by hand, needs commands between which it is.
+    more_starts = random.Random(f"starts {seed}").choice((1, 2, 3)) if {"backups", "by_hand"} & faults else 0  # noqa: S311 - likewise
     waves = random.Random(f"waves {seed}")  # noqa: S311 - likewise
     return Options(
         seed=seed,
@@ -216,7 +230,7 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
         tenant_ahead=chance.choice((0.0, 0.0, -3.0, 100.0, -86400.0)),
         token_life=chance.choice((10.0, 90.0)) if "tokens" in faults else 749.0,
         # Of few kinds of faults each needs its chance; of all kinds, more histories find more than longer ones.
-        starts=chance.choice((1, 1, 2) if enabled >= ENABLED else (1, 2, 3)),
+        starts=chance.choice((1, 1, 2) if enabled >= EARLIER else (1, 2, 3)) + more_starts,
         api="v1" if "nested" in faults else "beta",
         revoked=more.choice((0.2, 0.5, 1.0)) if "revokes" in faults else 0.0,
         held=more.choice((0.1, 0.4, 1.0)) if "held" in faults else 0.0,

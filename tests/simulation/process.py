@@ -109,7 +109,7 @@ class SimulatedProcess:
         self.others = 0
         self.dies_at_commit: tuple[int, str] | None = None
         self.dies_at_post: tuple[int, str] | None = None
-        self.acts_at_commit: tuple[int, Callable[[], None]] | None = None
+        self.acts_at_commit: dict[int, Callable[[], None]] = {}
         self.freezes_at_post: tuple[int, float] | None = None
         self.interrupted_at_commit = -1
         self.main: asyncio.Task[Any] | None = None

@@ -307,8 +307,7 @@ class _Mortal(ShortWay):
 def _begins(process: SimulatedProcess) -> None:
     if process.dies_at_commit == (process.commits, "after"):
         process.kill("after it has written a transaction")
-    if process.acts_at_commit is not None and process.acts_at_commit[0] == process.commits:
-        act, process.acts_at_commit = process.acts_at_commit[1], None
+    if act := process.acts_at_commit.pop(process.commits, None):
         act()
     if process.dead:
         raise KilledError

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    import httpx
-
+    from tests.simulation.network import Flight
     from tests.simulation.world import World
 
 REQUESTER: Final = "2c9180835d2e5168015d32f890ca1581"
@@ -38,7 +37,9 @@ class Accepted:
 
     Attributes:
         pair: Identity and item, in small letters and without hyphens.
-        at: When, in true seconds.
+        sent_at: When its call left its machine, in true seconds.
+        at: When it arrived, in true seconds.
+        machine: The machine's name.
         body: Number of the accepted call.
         named: The id of our request in its metadata.
         attempt: All of its metadata.
@@ -49,7 +50,9 @@ class Accepted:
     pair: Pair
     operation: str
     visible_at: float
+    sent_at: float
     at: float
+    machine: str
     body: int
     named: str
     metadata: Mapping[str, str]
@@ -96,10 +99,11 @@ class SimulatedTenant:
 
     # Calls.
 
-    def answer(self, request: httpx.Request, *, path: float, number: int, chance: Random) -> Reply:
+    def answer(self, flight: Flight) -> Reply:
         """Answer a call that has arrived."""
+        request, number = flight.request, flight.number
         where = request.url.path
-        reply = self._answer(request, where, path, number, chance)
+        reply = self._answer(flight, where)
         self._world.note("tenant", f"call {number} {request.method} {where}: {reply.status}")
         if self._options.sends_date:
             return Reply(
@@ -110,7 +114,8 @@ class SimulatedTenant:
             )
         return reply
 
-    def _answer(self, request: httpx.Request, where: str, path: float, number: int, chance: Random) -> Reply:  # noqa: PLR0911 - one for each kind of answer
+    def _answer(self, flight: Flight, where: str) -> Reply:  # noqa: PLR0911 - one for each kind of answer
+        request, chance = flight.request, flight.chance
         where = where.removesuffix("/v1")
         if where == "/oauth/token":
             return self._token()
@@ -120,7 +125,7 @@ class SimulatedTenant:
             return _page(chance.choice((500, 502, 503, 504)))
         count = sum(at > world.now - options.rate[1] for at in self.all_counted)
         self.all_counted.append(world.now)
-        if path <= options.path_assumed:
+        if world.now - flight.sent_at <= options.path_assumed:
             self.counted.append(world.now)
         token = request.headers.get("authorization", "").partition(" ")[2]
         if self._tokens.get(token, -1.0) <= world.now:
@@ -128,7 +133,7 @@ class SimulatedTenant:
         if count >= options.rate[0]:
             return _json(429, {"message": " Rate Limit Exceeded "}, {"retry-after": str(int(options.rate[1]))})
         if where.endswith("/access-requests"):
-            return self._submitted(json.loads(request.content), number, chance)
+            return self._submitted(json.loads(request.content), flight)
         if where.endswith(("/access-request-status", "/access-request-administration")):
             return self._listed(request.url.params, chance)
         if where.endswith("/search"):
@@ -169,8 +174,9 @@ class SimulatedTenant:
 
     # Submitting.
 
-    def _submitted(self, body: Mapping[str, Any], number: int, chance: Random) -> Reply:
+    def _submitted(self, body: Mapping[str, Any], flight: Flight) -> Reply:
         world, options = self._world, self._options
+        number, chance = flight.number, flight.chance
         wanted = [
             (identity, item)
             for identity, items in (
@@ -200,7 +206,9 @@ class SimulatedTenant:
                     pair=pair,
                     operation=body["requestType"],
                     visible_at=row.visible_at,
+                    sent_at=flight.sent_at,
                     at=world.now,
+                    machine=flight.machine,
                     body=number,
                     named=metadata.get("accessBatchRequest", ""),
                     metadata=metadata,

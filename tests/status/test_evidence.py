@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, ItemType
+from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, ItemType
 from batch.model import Doubt, Existing, Request, RequestItem
 from batch.status.control import NO_PROOF, Proof, Witness, proof_of, shown
 from batch.status.evidence import (
     Elapsed,
     Settlement,
     Why,
-    arrived_together,
     is_current,
     judge,
     likely_since,
@@ -224,13 +223,12 @@ def test_a_body_of_which_one_row_is_listed_has_arrived_and_is_never_absent() -> 
 
 
 def test_the_other_requests_of_the_body_have_arrived_too() -> None:
-    one, other, alone = (doubt(request(n), claimed=claimed) for n, claimed in ((1, 5), (2, 5), (3, 6)))
-    readings = {
-        d.request.number: read_rows(d, rows_of(one.request), since=NOW, known=EVERY_ID) for d in (one, other, alone)
-    }
-    together = arrived_together([one, other, alone], readings)
-    assert [d.arrived for d in together] == [True, True, False]
-    assert judge(together[1], readings[2], CONTROL, TAIL).settlement is Settlement.OPEN
+    one, other = request(1), doubt(request(2), attempt="0a1b")
+    row = replace(rows_of(one)[0], metadata={**(rows_of(one)[0].metadata or {}), ATTEMPT_ID_KEY: "0a1b"})
+    reading = read_rows(other, [row], since=NOW, known=EVERY_ID)
+    assert reading.arrived
+    assert judge(other, reading, CONTROL, TAIL).settlement is Settlement.OPEN
+    assert not read_rows(doubt(request(3), attempt="0c1d"), [row], since=NOW, known=EVERY_ID).arrived
 
 
 def test_a_part_of_a_request_is_recognised_by_the_id_that_was_sent() -> None:

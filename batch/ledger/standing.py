@@ -1,0 +1,99 @@
+"""What a run has on its way: what must be known of it if the ledger is put back to an earlier state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from batch.api.dialects import DIALECTS
+from batch.ledger import tables as t
+from batch.ledger.doubts import load_doubts
+from batch.ledger.rows import REQUEST
+from batch.states import IN_DOUBT
+from batch.text import RequestId
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sqlalchemy.engine import Connection
+
+    from batch.model import Doubt, Request, Run
+    from batch.plan.body import Body
+
+_DOUBTFUL: Final = REQUEST.where(
+    t.run.c.id == sa.bindparam("of_run"), t.request.c.state.in_([state.value for state in IN_DOUBT])
+)
+_ALONE: Final = (
+    sa.select(t.request.c.number)
+    .join(t.run, t.run.c.number == t.request.c.run)
+    .outerjoin(t.envelope, t.envelope.c.request == t.request.c.number)
+    .where(
+        t.run.c.id == sa.bindparam("of_run"),
+        t.run.c.dialect.in_([dialect.name for dialect in DIALECTS.values() if dialect.nested]),
+        t.request.c.attempts > 1,
+        t.request.c.parent.is_(None),
+        t.envelope.c.request.is_(None),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """A request that was sent, and of which nobody knows whether it arrived.
+
+    Attributes:
+        request: By the id that was sent with it.
+        body: The id of the attempt, which all requests of its body share; empty for one of an older ledger.
+        arrived: Whether something of its body is known to have arrived: then all of it has.
+    """
+
+    request: Request
+    body: str = ""
+    arrived: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What a run has on its way.
+
+    Attributes:
+        doubtful: Its requests in doubt, by their numbers.
+        alone: Numbers of requests that had a body of their own when they were sent last, although others may have
+            shared it before.
+    """
+
+    doubtful: dict[int, Sent] = field(default_factory=dict)
+    alone: set[int] = field(default_factory=set)
+
+    def claim(self, run: Run, bodies: Iterable[Body], *, shared: Collection[int]) -> None:
+        """Follow the claim of bodies of the run; `shared` has the numbers of requests that may share theirs."""
+        for body in bodies:
+            self.doubtful.update((one.number, Sent(request=one, body=body.attempt)) for one in body.requests)
+            if DIALECTS[run.dialect].nested:
+                self.alone.update(one.number for one in body.requests if one.attempts > 1 and one.number not in shared)
+
+    def settle(self, number: int, *, arrived: bool) -> None:
+        """Follow the verdict about a request: if it has arrived, so has the rest of its body."""
+        one = self.doubtful.pop(number, None)
+        if one and one.body and arrived:
+            self.doubtful.update(
+                (other, replace(sent, arrived=True)) for other, sent in self.doubtful.items() if sent.body == one.body
+            )
+
+
+def standing(connection: Connection, run_id: str) -> Standing:
+    """What a run has on its way."""
+    doubts = load_doubts(connection, connection.execute(_DOUBTFUL, {"of_run": run_id}).all())
+    return Standing(
+        doubtful={doubt.request.number: _as_sent(doubt) for doubt in doubts},
+        alone=set(connection.execute(_ALONE, {"of_run": run_id}).scalars()),
+    )
+
+
+def _as_sent(doubt: Doubt) -> Sent:
+    request, name = doubt.request, RequestId.read(doubt.sent_id)
+    if name is not None:
+        request = replace(request, run=name.run, number=name.number, tag=name.tag)
+    return Sent(request=request, body=doubt.attempt, arrived=doubt.arrived)
