@@ -33,6 +33,7 @@ from batch.report.files import write_sheet
 from batch.report.run_page import STANDING_WORDS
 from batch.report.run_report import changes_sheet, write_page
 from batch.settings import APPLICATION, CONSENTS
+from batch.status.compare import LOST_RUN
 from batch.text import count, without_password
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ def make_evidence(
     _add_results(files, missing, folders, evidence, replayed)
     if run.imported:
         missing = dict.fromkeys(missing, "the run was imported from the tenant's list")
+    elif run.input_digest.startswith(LOST_RUN):
+        missing = dict.fromkeys(missing, "the run has the requests of another run that the ledger has lost")
     page, changes = io.BytesIO(), io.BytesIO()
     write_page(page, view, check.REPORT)
     write_sheet(changes, changes_sheet(view.lines), PLAIN)

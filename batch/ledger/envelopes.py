@@ -36,7 +36,25 @@ _NEXT: Final = (
     .where(t.request.c.run == _RUN, t.request.c.state == sa.bindparam("in_state"))
     .order_by(t.request.c.number)
 )
-_FIRST: Final = _NEXT.limit(sa.bindparam("most"))
+_SOME: Final = (
+    sa.select(t.request)
+    .where(t.request.c.run == _RUN, t.request.c.state == sa.bindparam("in_state"))
+    .order_by(t.request.c.number)
+    .limit(sa.bindparam("most"))
+    .subquery("some")
+)
+# Else PostgreSQL looks for the run and the envelope of every request that is left, and takes the first ones after that.
+_FIRST: Final = (
+    sa.select(
+        _SOME,
+        t.run.c.id.label("run_id"),
+        t.run.c.metadata.label("run_metadata"),
+        t.envelope.c.number.label("envelope"),
+    )
+    .join(t.run, t.run.c.number == _SOME.c.run)
+    .outerjoin(t.envelope, t.envelope.c.request == _SOME.c.number)
+    .order_by(_SOME.c.number)
+)
 _IN_ANOTHER_ORDER: Final = (
     _NEXT.where(t.request.c.number.not_in(sa.bindparam("but", expanding=True)))
     .order_by(None)
@@ -80,7 +98,7 @@ def next_bodies(
     """
     asked: dict[str, Any] = {"run_id": run_id, "in_state": state}
     query = _FIRST
-    if first or but:
+    if first or but or only is not None:
         query = _IN_ANOTHER_ORDER
         asked |= {"first": sorted(first), "but": sorted(but)}
     if only is not None:

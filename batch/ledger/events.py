@@ -128,7 +128,22 @@ FOLLOWED: Final = "access_batch_followed"
 
 _HASHED: Final = ("run", "number", "at", "request", "event", "attempt", "status", "detail")
 
-_newest, _mine = t.event.alias("newest"), t.event.alias("mine")
+_ONE: Final[sa.ColumnElement[int]] = sa.literal_column("1")
+_newest = (
+    sa.select(t.event.c.number, t.event.c.hash, t.event.c.signature)
+    .where(t.event.c.run == t.RUN_NUMBER)
+    .order_by(t.event.c.number.desc())
+    .limit(_ONE)
+    .subquery("newest")
+)
+_signer: Final = sa.select(t.signer.c.id).where(t.signer.c.public == sa.bindparam("public")).scalar_subquery()
+_mine = (
+    sa.select(t.event.c.place, t.event.c.signature)
+    .where(t.event.c.signer == _signer, t.event.c.place.is_not(None))
+    .order_by(t.event.c.place.desc())
+    .limit(_ONE)
+    .subquery("mine")
+)
 PLACES: Final = (
     sa.select(
         t.about.c.ledger,
@@ -136,30 +151,15 @@ PLACES: Final = (
         _newest.c.number,
         _newest.c.hash,
         _newest.c.signature.label("signed"),
-        t.signer.c.id.label("signer"),
+        _signer.label("signer"),
         _mine.c.place,
         _mine.c.signature,
     )
     .select_from(t.run)
     .join(t.about, sa.true())
-    .outerjoin(
-        _newest,
-        (_newest.c.run == t.run.c.number)
-        & (
-            _newest.c.number
-            == sa.select(sa.func.max(t.event.c.number)).where(t.event.c.run == t.run.c.number).scalar_subquery()
-        ),
-    )
-    .outerjoin(t.signer, t.signer.c.public == sa.bindparam("public"))
-    .outerjoin(
-        _mine,
-        (_mine.c.signer == t.signer.c.id)
-        & (
-            _mine.c.place
-            == sa.select(sa.func.max(t.event.c.place)).where(t.event.c.signer == t.signer.c.id).scalar_subquery()
-        ),
-    )
-    .where(t.run.c.id == sa.bindparam("run_id"))
+    .outerjoin(_newest, sa.true())
+    .outerjoin(_mine, sa.true())
+    .where(t.run.c.id == sa.bindparam("of_run", type_=sa.Text()))
 )
 """A run's newest event, and the newest signature of a key."""
 _ADD: Final = sa.insert(t.event)
@@ -251,7 +251,7 @@ def append(connection: Connection, run_id: str, entries: Sequence[Entry], last: 
     """
     options = connection.get_execution_options()
     key: MachineKey = options[KEY]()
-    last = last or connection.execute(PLACES, {"run_id": run_id, "public": key.public}).one()
+    last = last or connection.execute(PLACES, {"of_run": run_id, "public": key.public}).one()
     seen: dict[str, str] = options[SEEN]
     if last.number is not None and seen.get(run_id) != last.hash and entries[0].event != SEALED:
         if last.signed is None:

@@ -25,11 +25,10 @@ from batch.ledger.remembered import forgotten_of, remembered_of, rows_elsewhere,
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run
-from batch.ledger.standing import Sent, Standing
 from batch.ledger.track import write_statuses
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
-from batch.states import VOID, Event, State
+from batch.states import Event, State
 from batch.status.compare import Account, Remembered, account_for, pair_keys
 from batch.status.evidence import parts_by_arrival
 from batch.status.matching import attempt_id, request_id
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from batch.api.status_row import StatusRow
     from batch.ledger.process import Process
+    from batch.ledger.standing import Sent, Standing
     from batch.model import Head, Request
 
 _AT_ONCE: Final = 300
@@ -151,6 +151,15 @@ class Gaps:
         """Ids of accepted requests of this ledger, among those that the rows name."""
         return self._named(rows, t.request.c.state == State.ACCEPTED.value)
 
+    def answered(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
+        """Those of them of which an answer said that they were accepted: what was sent before, the ledger knows.
+
+        What settling has found shows nothing of that: the ledger may have been put back in between.
+        """
+        e = t.event.c
+        told = sa.exists().where(e.request == t.request.c.number, e.event == Event.ACCEPTED.value)
+        return self._named(rows, (t.request.c.state == State.ACCEPTED.value) & told)
+
     def known(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
         """Ids of requests of this ledger in any state, among those that the rows name."""
         return self._named(rows, sa.true())
@@ -170,23 +179,6 @@ class Gaps:
                     for row in connection.execute(REQUEST.where(some, condition))
                 )
         return frozenset(name for name in names if instead.get(name, name) in found)
-
-    def given_up(self, rows: Iterable[StatusRow]) -> tuple[Sent, ...]:
-        """Requests that rows name, and that the ledger does not send: all of each has arrived, and its whole body."""
-        names = {name: row for row in rows if (name := RequestId.read(request_id(row))) is not None}
-        numbers = sorted({name.number for name in names})
-        void = t.request.c.state.in_([state.value for state in VOID])
-        found: list[Sent] = []
-        with reading(self._engine) as connection:
-            for start in range(0, len(numbers), _AT_ONCE):
-                some = t.request.c.number.in_(numbers[start : start + _AT_ONCE])
-                requests = load_requests(connection, connection.execute(REQUEST.where(some, void)).all())
-                found += [
-                    Sent(request=one, body=attempt_id(names[name]), arrived=True)
-                    for one in requests
-                    if (name := RequestId(one.run, one.number, one.tag)) in names
-                ]
-        return tuple(found)
 
     def controls(self, url: str, *, most: int) -> tuple[Request, ...]:
         """The requests of this ledger that the tenant accepted last and should list, the newest first."""

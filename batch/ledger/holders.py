@@ -84,7 +84,7 @@ def look(connection: Connection, run: str, process: Process) -> Callable[[], Any
         RunHeldError: By the result: the process does not hold the run.
     """
     public: str = connection.get_execution_options()[KEY]().public
-    asked = ask(connection, _LOOK, {**holding(run, known(connection, process)), "run_id": run, "public": public})
+    asked = ask(connection, _LOOK, {**holding(run, known(connection, process)), "public": public})
 
     def seen() -> Any:
         places = asked()

@@ -18,9 +18,10 @@ from batch.ledger.holders import refuse_if_held
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
-from batch.ledger.standing import standing
-from batch.states import Event, State
+from batch.ledger.standing import Sent, standing
+from batch.states import VOID, Event, State
 from batch.status.compare import LOST_RUN
+from batch.status.matching import attempt_id, request_id
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
+    from batch.api.status_row import StatusRow
     from batch.ledger.process import Process
-    from batch.ledger.standing import Sent, Standing
+    from batch.ledger.standing import Standing
     from batch.model import Head, Request
 
 _AT_ONCE: Final = 300
@@ -64,6 +66,23 @@ class LostRequests:
         """See `restored`."""
         with reading(self._engine) as connection:
             return restored(connection)
+
+    def given_up(self, rows: Iterable[StatusRow]) -> tuple[Sent, ...]:
+        """Requests that rows name, and that the ledger does not send: all of each has arrived, and its whole body."""
+        names = {name: row for row in rows if (name := RequestId.read(request_id(row))) is not None}
+        numbers = sorted({name.number for name in names})
+        void = t.request.c.state.in_([state.value for state in VOID])
+        found: list[Sent] = []
+        with reading(self._engine) as connection:
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = t.request.c.number.in_(numbers[start : start + _AT_ONCE])
+                requests = load_requests(connection, connection.execute(REQUEST.where(some, void)).all())
+                found += [
+                    Sent(request=one, body=attempt_id(names[name]), arrived=True)
+                    for one in requests
+                    if (name := RequestId(one.run, one.number, one.tag)) in names
+                ]
+        return tuple(found)
 
     def missing(self, sent: Iterable[Sent]) -> tuple[Sent, ...]:
         """Those of some requests that may have arrived, and for whose arrival the ledger does not wait; each once.

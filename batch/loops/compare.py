@@ -140,7 +140,7 @@ class Comparison:
                 )
         if stale and not self._recognized and not await self._finds_a_control():
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
-        if given_up := await asyncio.to_thread(self._ledger.gaps.given_up, rows):
+        if given_up := await asyncio.to_thread(self._ledger.lost.given_up, rows):
             await asyncio.to_thread(self._restore, given_up)
         return await asyncio.to_thread(
             self._ledger.gaps.take,
@@ -174,8 +174,8 @@ class Comparison:
             return self._noted([row async for row in all_rows(self._listing, every)])
         found: list[StatusRow] = []
         async for page in pages(self._listing, query, first):
-            accepted = await asyncio.to_thread(self._ledger.gaps.accepted, page.rows)
-            known = [row.created for row in page.rows if RequestId.read(request_id(row)) in accepted]
+            answered = await asyncio.to_thread(self._ledger.gaps.answered, page.rows)
+            known = [row.created for row in page.rows if RequestId.read(request_id(row)) in answered]
             if not stale:
                 since = max([since, *(created - NEAR for created in known if created is not None)])
             found += [row for row in page.rows if row.created is None or row.created >= since]

@@ -44,7 +44,11 @@ def test_a_request_of_a_body_that_has_arrived_is_known_to_have_arrived_too(tmp_p
     with open_ledger(tmp_path / "ledger.db") as ledger:
         restore_doubts(ledger, [one, two, replace(three, arrived=True)], TENANT, "v1", RUNTIME)
         doubts = {doubt.sent_id: (run, doubt) for run in ledger.runs.all() for doubt in doubts_of(ledger, run)}
-        assert [doubt.arrived for _, doubt in doubts.values()] == [False, False, True]
+        assert {name: doubt.arrived for name, (_, doubt) in doubts.items()} == {
+            one.request.id: False,
+            two.request.id: False,
+            three.request.id: True,
+        }
         run, doubt = doubts[one.request.id]
         ledger.runs.hold(run, ME, NOW)
         ledger.requests.settle(doubt.request, arrived=True, now=NOW, process=ME)

@@ -217,13 +217,15 @@ def test_nothing_is_sent_if_nobody_can_read_what_was_on_its_way(story: Story, le
     assert story.has_once(FIRST, WANTED)
 
 
-def test_what_stands_in_the_place_of_a_lost_request_can_be_tracked_and_revoked(story: Story) -> None:
+def test_what_stands_for_a_lost_request_can_be_tracked_proven_and_revoked(story: Story, tmp_path: Path) -> None:
     path = story.file("a.csv", WANTED)
     story.kill_on_its_way(path)
     story.put_back("before")
     assert story.finish(path).code == 0
     time.sleep(LAG + 1)
     assert [story.command("track", run, "--track-for", "0").code for run in story.runs()] == [0, 0]
+    told = story.command("evidence", story.runs()[-1], "--json", "--out", tmp_path / "evidence.zip")
+    assert set(told.json["missing"].values()) == {"the run has the requests of another run that the ledger has lost"}
     story.command("ledger", "import")
     assert rows(story.ledger, "SELECT count(*) FROM request WHERE run = 3") == [(0,)], "the ledger knew all"
     revoke = story.file("revoke.csv", {**WANTED, "operation": "REVOKE", "comment": "leaves"})

@@ -96,7 +96,7 @@ def _compare_and_set(off: Off) -> None:
 
     def look(connection: Any, run: str, _process: object) -> Any:
         public = connection.get_execution_options()[KEY]().public
-        return connection.execute(PLACES, {"run_id": run, "public": public}).one()
+        return connection.execute(PLACES, {"of_run": run, "public": public}).one()
 
     off.replace(batch.ledger.requests, "look", look)
 
