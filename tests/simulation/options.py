@@ -196,7 +196,7 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
     least = chance.choice((0.005, 0.02, 0.1))
     given = random.Random(f"input {seed % INPUTS}")  # noqa: S311 - likewise
     # What is put back several times, or touched by hand, needs commands between which it is.
-    more_starts = random.Random(f"starts {seed}").choice((1, 2, 3)) if {"backups", "by_hand"} & faults else 0  # noqa: S311 - likewise
+    more_starts = random.Random(f"starts {seed}").choice((0, 1, 2)) if {"backups", "by_hand"} & faults else 0  # noqa: S311 - likewise
     waves = random.Random(f"waves {seed}")  # noqa: S311 - likewise
     return Options(
         seed=seed,
