@@ -89,13 +89,14 @@ _ARRIVED: Final = sa.select(t.request.c.number).where(
     t.request.c.claimed == sa.bindparam("claim"),
     t.request.c.state == State.ACCEPTED.value,
 )
+_RUNS_OF_BODY: Final = sa.select(t.run.c.number, t.run.c.id).where(
+    t.run.c.input_digest.startswith(LOST_RUN) | t.run.c.id.in_(sa.bindparam("places", expanding=True))
+)
 _CLAIMS_OF_BODY: Final = (
-    sa.select(t.run.c.id, t.request.c.claimed)
-    .select_from(t.event)
-    .join(t.run, t.run.c.number == t.event.c.run)
+    sa.select(t.event.c.run, t.request.c.claimed)
     .join(t.request, t.request.c.number == t.event.c.request)
     .where(
-        t.run.c.input_digest.startswith(LOST_RUN) | t.run.c.id.in_(sa.bindparam("places", expanding=True)),
+        t.event.c.run.in_(sa.bindparam("runs", expanding=True)),
         t.event.c.event == Event.CLAIMED.value,
         t.event.c.detail.contains(sa.bindparam("body")),
     )
@@ -355,8 +356,9 @@ def _has_arrived(connection: Connection, run_id: str, sent: Mapping[str, Any], c
         # A lost body has a claim for each of its requests, in this run, the one that sent it, or one in its place.
         name = RequestId.read(named) if isinstance(named := sent.get(LOST), str) else None
         places = [run_id, *([name.run] if name else [])] if LOST in sent else []
-        of_body = {"places": places, "body": f'"{body}"'}
-        claims += [(row.id, row.claimed) for row in connection.execute(_CLAIMS_OF_BODY, of_body)]
+        runs: dict[int, str] = dict(connection.execute(_RUNS_OF_BODY, {"places": places}).all())
+        of_body = {"runs": [*runs], "body": f'"{body}"'}
+        claims += [(runs[row.run], row.claimed) for row in connection.execute(_CLAIMS_OF_BODY, of_body)] if runs else []
     return bool(sent.get(HAS_ARRIVED)) or any(
         _body(read_detail(claim.detail)) == body
         for run, number in claims

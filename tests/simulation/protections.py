@@ -13,11 +13,13 @@ import batch.api.rate_window
 import batch.dedupe.classify
 import batch.ledger.doubts
 import batch.ledger.gaps
+import batch.ledger.lost
 import batch.ledger.moving
 import batch.ledger.requests
 import batch.ledger.runs
 import batch.ledger.tenants
 import batch.ledger.waves
+import batch.ledger.witnesses
 import batch.loops.compare
 import batch.loops.open_doubt
 import batch.loops.settle
@@ -131,7 +133,17 @@ def _stale_ledger(off: Off) -> None:
         return Compared(arrived=0, unknown=())
 
     off.replace(batch.loops.compare.Comparison, "compare", compare)
-    off.replace(batch.ledger.gaps.Gaps, "doubt_claimed", lambda *_: 0)
+    off.replace(batch.ledger.lost.LostRequests, "doubt_claimed", lambda *_: 0)
+
+
+def _answers_alone(off: Off) -> None:
+    """What settling has found counts as an answer: the ledger is compared from there on."""
+    off.replace(batch.ledger.gaps.Gaps, "answered", batch.ledger.gaps.Gaps.accepted)
+
+
+def _order_of_claims(off: Off) -> None:
+    """What the ledger has lost counts as sent when it was found."""
+    off.replace(batch.ledger.witnesses, "_is_lost", lambda *_: False)
 
 
 def _settling(off: Off) -> None:
@@ -184,6 +196,8 @@ PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "claim before send": _claim_before_send,
     "compare-and-set": _compare_and_set,
     "settling before resending": _settling,
+    "only answers move the comparison": _answers_alone,
+    "lost attempts are no controls": _order_of_claims,
     "two clocks": _two_clocks,
     "margin": _margin,
     "tenant identity": _tenant_identity,
