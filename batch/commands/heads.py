@@ -189,25 +189,26 @@ class Heads:
         paths = (self.folder / f"{_name(ledger)}.accepted" / _name(head.run) for head in heads)
         found = [line for path in paths for line in list(self._lines(path))[:1]]
         return tuple(
-            LastAccepted(id=line["id"], recipients=tuple(line["recipients"]))
+            LastAccepted(
+                id=line["id"],
+                recipients=tuple(line["recipients"]),
+                sent=_of_json("", line["request"])[1] if "request" in line else None,
+            )
             for line in found
             if not set(names).isdisjoint(line["tenant"])
         )
 
     def standing(self, ledger: str, head: Head) -> Standing:
-        """What the run of a head had on its way when this machine saw it last, and its last accepted request."""
+        """What the run of a head had on its way when this machine saw it last."""
         found = self._read(self.folder / _name(ledger) / _name(head.run))
         if found is None or found.head != head:
             return Standing()
-        doubtful = found.standing.doubtful
+        # Some may have been accepted after the last claim.
         for line in list(self._lines(self.folder / f"{_name(ledger)}.accepted" / _name(head.run)))[:1]:
             if line.get("head") == head.hash:
-                # Some may have been accepted after the last claim.
-                doubtful = {number: one for number, one in doubtful.items() if number in line["doubtful"]}
-            if "request" in line:
-                # The list may not show all of it yet.
-                doubtful |= dict([_of_json(head.run, line["request"])])
-        return replace(found.standing, doubtful=doubtful)
+                left = {number: one for number, one in found.standing.doubtful.items() if number in line["doubtful"]}
+                return replace(found.standing, doubtful=left)
+        return found.standing
 
     def keep_user(self, ledger: str, user: str, names: Iterable[str]) -> None:
         """Keeps that something may be sent with a token of a user to the tenant with these names and addresses."""

@@ -44,10 +44,13 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Sent], tenant: str, api: s
     Raises:
         StoppedError: Another process is planning or sending some of it.
     """
-    missing = [one for one in ledger.lost.missing(doubtful) if not _is_accounted_for(ledger, tenant, one.request)]
+    missing = ledger.lost.missing(doubtful)
     for sent in _together(missing):
         asked = json.dumps(
-            [(one.request.id, one.request.recipients, [item.id for item in one.request.items]) for one in sent]
+            [
+                (one.request.id, one.body, one.request.recipients, [item.id for item in one.request.items])
+                for one in sent
+            ]
         )
         new = NewRun(
             tenant=tenant,
@@ -60,25 +63,6 @@ def restore_doubts(ledger: Ledger, doubtful: Iterable[Sent], tenant: str, api: s
         )
         _plan(ledger, new, sent, runtime)
     return len(missing)
-
-
-def _is_accounted_for(ledger: Ledger, tenant: str, request: Request) -> bool:
-    """Whether the ledger has all changes of a request as accepted in later ones.
-
-    Another command has found them at the tenant, or sent them itself: no doubt is needed to keep them from being sent.
-    A request of which it has some is put in doubt as a whole: those show that the others have arrived, too.
-    """
-    changes = ledger.plans.known(tenant, _changes_of([request])).changes.filter(
-        pl.col("state") == State.ACCEPTED.value,
-        pl.col("operation") == request.operation.value,
-        pl.col("request") > request.number,
-    )
-    has = set(changes.select("identity_id", "item_id", "start_date", "remove_date").rows())
-    return has >= {
-        (identity, item.id, item.start_date, item.remove_date)
-        for identity in request.recipients
-        for item in request.items
-    }
 
 
 def _together(lost: Iterable[Sent]) -> Sequence[Sequence[Sent]]:

@@ -333,6 +333,13 @@ def renew(connection: Connection, numbers: Sequence[int]) -> None:
         _add(connection, number, {**dict.fromkeys(_COPY), "fence": fence})
 
 
+def sent_name(connection: Connection, request: Request) -> str:
+    """The id that was sent with a request: its own, another's that it is a part of, or one that the ledger has lost."""
+    sent = sent_of(connection, request.number)
+    claim = connection.execute(_LAST_CLAIM, {"of_request": sent}).first()
+    return _sent_id(connection, sent, request.number, read_detail(claim.detail if claim else None)) or request.id
+
+
 def _sent_id(connection: Connection, sent: int, number: int, latest: Mapping[str, Any]) -> str:
     """See `Doubt.sent`; the ledger may have lost the request that was sent, and know its id."""
     if isinstance(named := latest.get(LOST), str):

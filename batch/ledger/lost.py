@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -19,13 +19,13 @@ from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
 from batch.ledger.standing import Sent, standing
-from batch.states import VOID, Event, State
+from batch.states import IN_DOUBT, VOID, Event, State
 from batch.status.compare import LOST_RUN
 from batch.status.matching import attempt_id, request_id
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -51,7 +51,16 @@ _CLAIMED: Final = (
     .add_columns(t.envelope.c.number.label("envelope"))
     .order_by(t.request.c.number)
 )
-_PARTS: Final = sa.select(t.request.c.number).where(t.request.c.parent == sa.bindparam("whole")).limit(1)
+_PLANNED: Final = (
+    REQUEST.outerjoin(t.envelope, t.envelope.c.request == t.request.c.number)
+    .where(t.request.c.number.in_(sa.bindparam("numbers", expanding=True)), t.request.c.state == State.PLANNED.value)
+    .add_columns(t.envelope.c.number.label("envelope"))
+)
+_PARTS: Final = sa.select(t.request.c.number).where(t.request.c.parent.in_(sa.bindparam("numbers", expanding=True)))
+_STATE: Final = sa.select(t.request.c.state).where(t.request.c.number == sa.bindparam("of_request"))
+_UNCONFIRMED: Final = REQUEST.where(t.request.c.state == State.UNCONFIRMED.value)
+_CLAIMED_BY: Final = frozenset({State.ACCEPTED, *IN_DOUBT})
+"""The states of requests whose latest attempt may have arrived, or has."""
 
 
 @repeated
@@ -87,12 +96,16 @@ class LostRequests:
     def missing(self, sent: Iterable[Sent]) -> tuple[Sent, ...]:
         """Those of some requests that may have arrived, and for whose arrival the ledger does not wait; each once.
 
-        It waits for what it has in doubt. What it has as planned, `Gaps.doubt_claimed` puts in doubt. All others it has
-        lost, or somebody has given them up since: whoever did so could not know that they had been sent.
-
+        It waits for what it has in doubt under the id that was sent. What it has as planned under that id,
+        `doubt_claimed` puts in doubt. Anything else it has lost, or somebody has given it up, or planned it anew:
+        whoever did so could not know that it had been sent.
         """
+        # Parts of one request were sent with one id.
+        wanted = {(one.request.id, one.request.recipients, tuple(i.id for i in one.request.items)): one for one in sent}
         with reading(self._engine) as connection:
-            return _missing(connection, sent)
+            # In the order in which they were sent, as far as numbers tell.
+            order = sorted(wanted.values(), key=lambda one: (one.request.number, one.request.id))
+            return tuple(one for one in order if _is_missing(connection, one))
 
     def doubt_claimed(self, lost: Mapping[Head, Standing], process: Process, now: datetime) -> int:
         """Puts planned requests in doubt that may have been claimed after the ledger's state was saved.
@@ -110,27 +123,27 @@ class LostRequests:
         Raises:
             RunHeldError: Another process works on one of the runs.
         """
-        doubted = 0
+        sent = {one.request.id: one for known in lost.values() for one in known.doubtful.values()}
+        alone = {head.run: known.alone for head, known in lost.items()}
         with writing(self._engine) as connection:
-            renew_doubts(connection, lost)
-            for head, known in lost.items():
-                rows = connection.execute(_CLAIMED, {"of_run": head.run, "sent": head.sent}).all()
-                if rows:
-                    run = as_run(connection.execute(RUN.where(t.run.c.id == head.run)).one())
-                    refuse_if_held(connection, run, process, now)
-                    requests = load_requests(connection, rows)
-                    # Since the ledger was put back, another request may have got the same number.
-                    names = {one.number: one.id for one in requests}
-                    sent_as = {n: one for n, one in known.doubtful.items() if names.get(n) == one.request.id}
-                    # Whatever is known to have had a body of its own shares none with those that may have.
-                    alone = known.alone | sent_as.keys()
-                    shared = [(one, row) for one, row in zip(requests, rows, strict=True) if one.number not in alone]
-                    planned = [one for one in requests if one.number in alone]
-                    planned += with_bodies([one for one, _ in shared], [row for _, row in shared])
-                    planned.sort(key=lambda one: one.number)
-                    doubt_planned(connection, planned, now, self._new_id, sent_as)
-                    doubted += len(rows)
-        return doubted
+            _renew(connection, {head.run for head in lost}, sent)
+            rows = [
+                row for head in lost for row in connection.execute(_CLAIMED, {"of_run": head.run, "sent": head.sent})
+            ]
+            numbers = [one.request.number for one in sent.values()]
+            rows += [row for row in connection.execute(_PLANNED, {"numbers": numbers}) if _name(row) in sent]
+            rows = [row for _, row in sorted({row.number: row for row in rows}.items())]
+            for name in dict.fromkeys(row.run_id for row in rows):
+                run = as_run(connection.execute(RUN.where(t.run.c.id == name)).one())
+                refuse_if_held(connection, run, process, now)
+            # Whatever is known to have had a body of its own shares none with those that may have.
+            shares = [_name(row) not in sent and row.number not in alone.get(row.run_id, ()) for row in rows]
+            shared = [row for row, is_shared in zip(rows, shares, strict=True) if is_shared]
+            planned = {one.number: one for one in load_requests(connection, rows)}
+            planned |= {one.number: one for one in with_bodies(load_requests(connection, shared), shared)}
+            sent_as = {row.number: sent[_name(row)] for row in rows if _name(row) in sent}
+            doubt_planned(connection, [*planned.values()], now, self._new_id, sent_as)
+        return len(rows)
 
     def newest(self, run_ids: Iterable[str]) -> Mapping[Head, Standing]:
         """The heads of runs, if the ledger has them, each with what is on its way."""
@@ -159,46 +172,37 @@ def _own_and_lost(connection: Connection) -> Iterator[tuple[RequestId, RequestId
             yield RequestId(row.id, row.number, row.tag or ""), lost
 
 
-def _missing(connection: Connection, sent: Iterable[Sent]) -> tuple[Sent, ...]:
-    # Parts of one request were sent with one id.
-    by_content = {(one.request.id, one.request.recipients, tuple(i.id for i in one.request.items)): one for one in sent}
-    wanted = [one for _, one in sorted(by_content.items(), key=lambda pair: pair[0])]
-    there = _changes_there(connection)
-    names = [RequestId(one.request.run, one.request.number, one.request.tag) for one in wanted]
-    numbers = sorted({name.number for name in names})
-    states: dict[RequestId, State] = {}
-    for start in range(0, len(numbers), _AT_ONCE):
-        rows = connection.execute(REQUEST.where(t.request.c.number.in_(numbers[start : start + _AT_ONCE])))
-        states |= {RequestId(row.run_id, row.number, row.tag or ""): State(row.state) for row in rows}
-    return tuple(
-        one
-        for one, name in zip(wanted, names, strict=True)
-        if not _changes_of(one.request) <= there.get(name, set()) and _is_missing(connection, name, states)
-    )
-
-
-def _changes_there(connection: Connection) -> Mapping[RequestId, set[tuple[str, str]]]:
-    """The changes that are there in the place of lost ones, by the ids that were sent."""
-    names = {own.number: lost for own, lost in _own_and_lost(connection)}
-    found: dict[RequestId, set[tuple[str, str]]] = {}
-    for request in requests_of(connection, sorted(names)):
-        found.setdefault(names[request.number], set()).update(_changes_of(request))
-    return found
+def _is_missing(connection: Connection, sent: Sent) -> bool:
+    """Whether the ledger may neither have a change of a request as accepted, nor wait for it, under the id sent."""
+    name = RequestId(sent.request.run, sent.request.number, sent.request.tag)
+    places = {own.number for own, lost in _own_and_lost(connection) if lost == name} | {name.number}
+    while parts := set(connection.execute(_PARTS, {"numbers": sorted(places)}).scalars()) - places:
+        places |= parts
+    there: set[tuple[str, str]] = set()
+    for request in requests_of(connection, sorted(places)):
+        state = State(connection.execute(_STATE, {"of_request": request.number}).scalar_one())
+        is_planned = state is State.PLANNED and request.id == str(name)
+        if is_planned or (state in _CLAIMED_BY and doubts.sent_name(connection, request) == str(name)):
+            there |= _changes_of(request)
+    return not _changes_of(sent.request) <= there
 
 
 def _changes_of(request: Request) -> set[tuple[str, str]]:
     return {(key_of(who), key_of(item.id)) for who in request.recipients for item in request.items}
 
 
-def _is_missing(connection: Connection, name: RequestId, states: Mapping[RequestId, State]) -> bool:
-    if (state := states.get(name)) is State.SPLIT:
-        # Its parts stand for it.
-        return connection.execute(_PARTS, {"whole": name.number}).first() is None
-    return state in {None, State.DISCARDED, State.REFUSED}
+def _name(row: Any) -> str:
+    return str(RequestId(row.run_id, row.number, row.tag or ""))
 
 
-def renew_doubts(connection: Connection, lost: Iterable[Head]) -> None:
-    """Begins the doubts of runs anew whose newest events are lost: there may have been later attempts."""
-    for head in lost:
-        query = REQUEST.where(t.run.c.id == head.run, t.request.c.state == State.UNCONFIRMED.value)
-        doubts.renew(connection, [row.number for row in connection.execute(query).all()])
+def _renew(connection: Connection, runs: Container[str], sent: Container[str]) -> None:
+    """Begins doubts anew: there may have been later attempts.
+
+    Args:
+        connection: In a transaction.
+        runs: Ids of runs whose newest events are lost.
+        sent: Ids that were sent with requests.
+    """
+    requests = load_requests(connection, connection.execute(_UNCONFIRMED).all())
+    these = [one.number for one in requests if one.run in runs or doubts.sent_name(connection, one) in sent]
+    doubts.renew(connection, these)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice
 from batch.errors import StoppedError
+from batch.status.compare import is_listed
 from batch.status.evidence import LOOK_BACK, SKEW
 from batch.status.matching import request_id
 from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
@@ -53,10 +54,12 @@ class LastAccepted:
     Attributes:
         id: Its id.
         recipients: Their ids. The list does not show those who held the access before.
+        sent: The request; None if an older version has kept it.
     """
 
     id: str
     recipients: tuple[str, ...]
+    sent: Sent | None = None
 
 
 class Comparison:
@@ -140,8 +143,12 @@ class Comparison:
                 )
         if stale and not self._recognized and not await self._finds_a_control():
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
-        if given_up := await asyncio.to_thread(self._ledger.lost.given_up, rows):
-            await asyncio.to_thread(self._restore, given_up)
+        # What the list shows in part has arrived as a whole.
+        accepted = [one.sent for one in self._accepted if one.sent is not None]
+        arrived = [one for one in accepted if not is_listed(one.request, rows)]
+        arrived += await asyncio.to_thread(self._ledger.lost.given_up, rows)
+        if arrived:
+            await asyncio.to_thread(self._restore, arrived)
         return await asyncio.to_thread(
             self._ledger.gaps.take,
             self._tenant,

@@ -18,11 +18,11 @@ from batch.status.matching import is_of_account, listed_item, named_item, reques
 from batch.text import RequestId, key_of, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from batch.api.dialects import Operation
     from batch.api.status_row import StatusRow
-    from batch.model import Run
+    from batch.model import Request, Run
 
 LOST_RUN: Final = "lost "
 """Begins the digest of a run that has requests in the place of some that the ledger has lost."""
@@ -71,6 +71,13 @@ class Account(Enum):
 def pair_keys(row: StatusRow) -> tuple[str, str]:
     """The row's identity and item as ids are compared; the item is empty if the row does not tell it."""
     return key_of(row.identity), key_of(named_item(row) or listed_item(row))
+
+
+def is_listed(request: Request, rows: Iterable[StatusRow]) -> bool:
+    """Whether rows show each change of a request under its id."""
+    name = RequestId(request.run, request.number, request.tag)
+    listed = {pair_keys(row) for row in rows if RequestId.read(request_id(row)) == name}
+    return listed >= {(key_of(who), key_of(item.id)) for who in request.recipients for item in request.items}
 
 
 def account_for(

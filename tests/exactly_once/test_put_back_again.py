@@ -351,3 +351,98 @@ def people(*numbers: int) -> list[Mapping[str, str]]:
     return [
         {**grant(number, (number + 5 * k) % 12), "comment": f"ticket {number}"} for number in numbers for k in range(2)
     ]
+
+
+# Backups in turns, and what was done with a ledger before it was put back.
+
+
+def test_an_older_backup_and_then_the_newer_one_again_send_nothing_twice(story: Story) -> None:
+    path = story.file("a.csv", WANTED)
+    story.plan_only(path)
+    story.back_up("planned")
+    story.kill_on_its_way(path)
+    for backup in ("before", "planned"):
+        story.put_back(backup)
+        assert story.submit(path).code in {0, 4}
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, WANTED)
+
+
+def test_a_doubt_about_an_earlier_attempt_begins_anew_in_a_newer_backup_too(story: Story) -> None:
+    path = story.file("a.csv", WANTED)
+    story.kill_on_its_way(path, fault=Fault.HANG_BEFORE)
+    assert story.submit(path).code == 4
+    assert story.submit(story.file("other.csv", ANOTHER)).code == 0
+    time.sleep(LAG + 1)
+    story.back_up("in doubt")
+    story.kill_on_its_way(path)
+    for backup in ("before", "in doubt"):
+        story.put_back(backup)
+        assert story.submit(path).code in {0, 4}
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, WANTED)
+
+
+@pytest.mark.parametrize("then", ["part.csv", "a.csv", "discard"])
+def test_a_request_of_which_another_plan_has_taken_a_part_is_in_doubt_as_a_whole(story: Story, then: str) -> None:
+    both = [grant(1, 1), grant(1, 2)]
+    paths = {"a.csv": story.file("a.csv", *both), "part.csv": story.file("part.csv", both[0])}
+    story.plan_only(paths["a.csv"])
+    story.back_up("planned")
+    story.plan_only(paths["part.csv"])
+    story.back_up("newer")
+    story.put_back("planned")
+    story.kill_on_its_way(paths["a.csv"])
+    story.put_back("newer")
+    for run in story.runs()[1:] if then == "discard" else ():
+        assert story.command("discard", run).code == 0
+    story.submit(paths.get(then, paths["a.csv"]))
+    assert story.finish(paths["a.csv"]).code == 0
+    assert story.has_once(FIRST, *both)
+
+
+def test_what_was_sent_again_is_in_doubt_although_its_first_attempt_is_settled(story: Story) -> None:
+    path = story.file("a.csv", WANTED)
+    story.kill_on_its_way(path, fault=Fault.HANG_BEFORE)
+    assert story.submit(path).code == 4
+    assert story.submit(story.file("other.csv", ANOTHER)).code == 0
+    time.sleep(LAG + 1)
+    story.back_up("in doubt")
+    sent_by = story.runs()[1]
+    story.put_back("before")
+    assert story.submit(path).code == 4
+    (lost,) = (run for run, inputs in runs_and_inputs(story) if f"requests of run {sent_by}" in inputs)
+    assert story.command("settle", lost, "--not-arrived").code == 0
+    story.back_up("settled")
+    story.put_back("in doubt")
+    assert story.submit(path).code == 4
+    assert story.submit(story.file("control.csv", CONTROLS[0])).code == 0
+    time.sleep(LAG + 1)
+    story.kill_on_its_way(path)
+    story.put_back("settled")
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, CONTROLS[0], WANTED)
+
+
+def test_an_imported_grant_is_older_than_the_lost_one_whatever_its_number(story: Story) -> None:
+    path, fill = story.file("a.csv", WANTED), [grant(number, 7) for number in range(11, 21)]
+    revoke = story.file("revoke.csv", {**WANTED, "operation": "REVOKE", "comment": "leaves"})
+    again = story.file("again.csv", {**WANTED, "comment": "is back"})
+    assert story.submit(story.file("fill.csv", *fill)).code == 0
+    for submitted in (path, revoke):
+        assert story.finish(submitted).code == 0
+        time.sleep(LAG + 1)
+        for run in story.runs():
+            story.command("track", run, "--track-for", "0")
+    story.kill_on_its_way(again)
+    story.put_back("before")
+    story.command("ledger", "import")
+    for run in story.runs():
+        story.command("track", run, "--track-for", "0")
+    assert story.finish(again).code == 0
+    assert accepted(story.tenant)[pair_of(WANTED)] == 2
+
+
+def runs_and_inputs(story: Story) -> list[tuple[str, str]]:
+    """The ids of the ledger's runs, and their inputs."""
+    return rows(story.ledger, "SELECT id, inputs FROM run ORDER BY number")
