@@ -59,8 +59,8 @@ _PLANNED: Final = (
 _PARTS: Final = sa.select(t.request.c.number).where(t.request.c.parent.in_(sa.bindparam("numbers", expanding=True)))
 _STATE: Final = sa.select(t.request.c.state).where(t.request.c.number == sa.bindparam("of_request"))
 _UNCONFIRMED: Final = REQUEST.where(t.request.c.state == State.UNCONFIRMED.value)
-_CLAIMED_BY: Final = frozenset({State.ACCEPTED, *IN_DOUBT})
-"""The states of requests whose latest attempt may have arrived, or has."""
+_MAY_HAVE_ARRIVED: Final = frozenset({State.ACCEPTED, *IN_DOUBT})
+"""The states of requests whose latest attempt has arrived, or may have."""
 
 
 @repeated
@@ -77,7 +77,7 @@ class LostRequests:
             return restored(connection)
 
     def given_up(self, rows: Iterable[StatusRow]) -> tuple[Sent, ...]:
-        """Requests that rows name, and that the ledger does not send: all of each has arrived, and its whole body."""
+        """Requests that rows name although the ledger has given them up: all of each has arrived, with its body."""
         names = {name: row for row in rows if (name := RequestId.read(request_id(row))) is not None}
         numbers = sorted({name.number for name in names})
         void = t.request.c.state.in_([state.value for state in VOID])
@@ -173,7 +173,10 @@ def _own_and_lost(connection: Connection) -> Iterator[tuple[RequestId, RequestId
 
 
 def _is_missing(connection: Connection, sent: Sent) -> bool:
-    """Whether the ledger may neither have a change of a request as accepted, nor wait for it, under the id sent."""
+    """Whether there is a change of a request that the ledger neither has as accepted nor waits for.
+
+    Only what was sent, or would be, under the id of that request counts.
+    """
     name = RequestId(sent.request.run, sent.request.number, sent.request.tag)
     places = {own.number for own, lost in _own_and_lost(connection) if lost == name} | {name.number}
     while parts := set(connection.execute(_PARTS, {"numbers": sorted(places)}).scalars()) - places:
@@ -182,7 +185,7 @@ def _is_missing(connection: Connection, sent: Sent) -> bool:
     for request in requests_of(connection, sorted(places)):
         state = State(connection.execute(_STATE, {"of_request": request.number}).scalar_one())
         is_planned = state is State.PLANNED and request.id == str(name)
-        if is_planned or (state in _CLAIMED_BY and doubts.sent_name(connection, request) == str(name)):
+        if is_planned or (state in _MAY_HAVE_ARRIVED and doubts.sent_name(connection, request) == str(name)):
             there |= _changes_of(request)
     return not _changes_of(sent.request) <= there
 

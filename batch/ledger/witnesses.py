@@ -144,7 +144,7 @@ class ClaimOrder:
         for name, chain in chains.items():
             if tenants[name] != tenants[run_id]:
                 continue
-            accepted = [n for n, state in chain.states.items() if state is State.ACCEPTED and not _is_lost(chain, n)]
+            accepted = [n for n, state in chain.states.items() if state is State.ACCEPTED and n not in chain.lost]
             unknown = {number for number in accepted if number not in chain.claims}
             # The events of older versions do not tell their claims. Those come before every doubt that is ripe.
             old = dict(connection.execute(_OLD, {"of_run": name}).all()) if unknown else {}
@@ -208,11 +208,6 @@ class ClaimOrder:
                 raise changed(run.id, faults)
             self._chains[run.id] = chain
         return self._chains
-
-
-def _is_lost(chain: Chain, number: int) -> bool:
-    """Whether nobody knows when a request was sent, as the ledger has lost its attempt."""
-    return number in chain.lost
 
 
 def _lost() -> LedgerLostError:

@@ -143,12 +143,11 @@ class Comparison:
                 )
         if stale and not self._recognized and not await self._finds_a_control():
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
-        # What the list shows in part has arrived as a whole.
-        accepted = [one.sent for one in self._accepted if one.sent is not None]
-        arrived = [one for one in accepted if not is_listed(one.request, rows)]
+        arrived = [one.sent for one in self._accepted if one.sent is not None]
         arrived += await asyncio.to_thread(self._ledger.lost.given_up, rows)
-        if arrived:
-            await asyncio.to_thread(self._restore, arrived)
+        # What the list shows in part has arrived as a whole.
+        if in_part := [one for one in arrived if not is_listed(one.request, rows)]:
+            await asyncio.to_thread(self._restore, in_part)
         return await asyncio.to_thread(
             self._ledger.gaps.take,
             self._tenant,

@@ -135,6 +135,21 @@ def test_what_is_known_of_lost_attempts_is_kept_with_the_doubts(ledger: Ledger) 
     assert ledger.verify() == ()
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_the_ledger_has_lost_was_sent_at_any_time_and_is_no_control(ledger: Ledger, *, is_lost: bool) -> None:
+    run = write(ledger, *singles(3))
+    record(ledger, claim(ledger, run), FAILED)
+    if is_lost:
+        assert ledger.lost.doubt_claimed({Head(run=run.id, number=40, hash="1" * 64, sent=2): Standing()}, ME, NOW) == 1
+    (first, *rest) = ledger.requests.doubts(run)
+    ledger.doubts.ripen([first.request])
+    if not is_lost:
+        record(ledger, claim(ledger, run), FAILED)
+        (first, *rest) = ledger.requests.doubts(run)
+    ledger.requests.settle(rest[0].request, arrived=True, now=NOW, process=ME)
+    assert [one.request.number for one in ledger.doubts.witnesses([first])] == ([] if is_lost else [2])
+
+
 def test_if_one_request_of_a_lost_body_has_arrived_so_have_the_others(ledger: Ledger) -> None:
     run = write(ledger, *singles(2))
     names = ledger.requests.ids(run)

@@ -19,7 +19,6 @@ import batch.ledger.requests
 import batch.ledger.runs
 import batch.ledger.tenants
 import batch.ledger.waves
-import batch.ledger.witnesses
 import batch.loops.compare
 import batch.loops.open_doubt
 import batch.loops.settle
@@ -141,11 +140,6 @@ def _answers_alone(off: Off) -> None:
     off.replace(batch.ledger.gaps.Gaps, "answered", batch.ledger.gaps.Gaps.accepted)
 
 
-def _order_of_claims(off: Off) -> None:
-    """What the ledger has lost counts as sent when it was found."""
-    off.replace(batch.ledger.witnesses, "_is_lost", lambda *_: False)
-
-
 def _settling(off: Off) -> None:
     """What is in doubt is sent again without a look at the list."""
     not_found = Verdict(settlement=Settlement.NOT_FOUND)
@@ -197,7 +191,6 @@ PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "compare-and-set": _compare_and_set,
     "settling before resending": _settling,
     "only answers move the comparison": _answers_alone,
-    "lost attempts are no controls": _order_of_claims,
     "two clocks": _two_clocks,
     "margin": _margin,
     "tenant identity": _tenant_identity,

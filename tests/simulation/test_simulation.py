@@ -33,7 +33,6 @@ NEEDED: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
     "in doubt is not submitted": ("rows kill loss", (36,)),
     "token fence": ("freeze other_machine late", (482,)),
     "only answers move the comparison": ("backups by_hand freeze other_machine kill late", (69,)),
-    "lost attempts are no controls": ("backups kill late loss", (0,)),
     "unread bytes": ("doubled", (0,)),
     "record of the waves": ("waves kill", (0, 1)),
     "clock of the waves": ("waves wall kill", (13,)),
