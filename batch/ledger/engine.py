@@ -8,6 +8,7 @@ import os
 import platform
 import sqlite3
 import stat
+import time
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,9 @@ _SILENT: Final = logging.NullHandler()
 
 BUSY_TIMEOUT: Final = 30.0
 """Seconds to wait for another process's transaction."""
+
+_PAUSE: Final = 0.01
+"""Seconds after which a new ledger's mode is set again."""
 
 
 def connect(
@@ -242,8 +246,9 @@ def require_never_lost(connection: Connection) -> None:
 
 def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None:
     def on_connect(connection: Any, _record: object) -> None:
+        if not only_look:
+            _write_ahead(connection)
         for pragma in (
-            *([] if only_look else ["journal_mode = WAL"]),
             "synchronous = FULL",
             f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
             "cache_size = -65536",
@@ -252,6 +257,20 @@ def _tune_sqlite(engine: Engine, *, foreign_keys: bool, only_look: bool) -> None
             connection.execute(f"PRAGMA {pragma}")
 
     sa.event.listen(engine, "connect", on_connect)
+
+
+def _write_ahead(connection: Any) -> None:
+    """Use a write-ahead log. SQLite does not wait if another process changes a new ledger's mode just now."""
+    until = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _make_private_file(path: Path) -> os.stat_result:

@@ -9,8 +9,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
@@ -41,6 +43,23 @@ def run_python(program: str, *arguments: str, folder: Path = ROOT) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_commands_that_begin_one_ledger_together_wait_for_each_other(tmp_path: Path) -> None:
+    def begin(path: Path, together: Barrier) -> None:
+        together.wait()
+        engine = connect(ledger_url(str(path)))
+        with engine.connect() as connection:
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS anything (x)")
+        engine.dispose()
+
+    # SQLite refuses some in a hundred at once if several change a new file's mode.
+    for number in range(60):
+        together, path = Barrier(4), tmp_path / f"{number}.db"
+        path.touch()
+        with ThreadPoolExecutor(4) as threads:
+            for begun in [threads.submit(begin, path, together) for _ in range(4)]:
+                begun.result()
 
 
 def test_a_new_ledger_is_announced_and_an_old_ledger_opens_silently(tmp_path: Path) -> None:
