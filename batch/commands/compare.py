@@ -101,7 +101,7 @@ class CommandComparison:
             self._screen.say(*heads.complaints())
 
     async def _compare(self, log: Tell, ledger_id: str) -> tuple[Compared, Mapping[Head, Standing]]:
-        """Compare; return also the heads of this tenant's runs that the ledger has lost, with what was on its way."""
+        """Compare. Also return the heads of this tenant's runs that the ledger has lost, each with its Standing."""
         heads, tenants = self._runtime.heads, self._ledger.tenants
         tell = tell_each(notices_on(self._screen), log)
         tenant = self._sessions.access.tenant
@@ -150,7 +150,7 @@ class CommandComparison:
         runs = [run for run in self._ledger.runs.all() if run.tenant == tenant]
         kept = [run.id for run in runs if run.id in gone or run.input_digest.startswith(LOST_RUN)]
         kept_now: Mapping[Head, Standing] = {}
-        # Another process may claim meanwhile: what it has kept must not give way to an older head.
+        # Another process may claim while this one writes: an older head must not replace the one that it has kept.
         while (newest := self._ledger.lost.newest(kept)).keys() != kept_now.keys():
             for head, standing in newest.items():
                 self._ledger.requests.on_claimed(head, standing)

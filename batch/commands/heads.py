@@ -43,7 +43,7 @@ left of longer ones follows. Older versions kept no digest, requests only, or no
 
 _TRIES: Final = 5
 _PAUSE: Final = 0.02
-"""Seconds until a file is read again of which another process may have written a part just now."""
+"""Seconds to wait before a file is read again: another process may be writing it."""
 
 _PLAIN: Final = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
@@ -56,7 +56,7 @@ _TRIED: Final = ".tried"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kept:
-    """A run's newest head, the names and addresses of its tenant, and what was on its way.
+    """A run's newest head, the names and addresses of its tenant, and the run's Standing.
 
     If they can't be read, the head is UNREADABLE, and the tenant may be any.
     """

@@ -152,9 +152,10 @@ class Gaps:
         return self._named(rows, t.request.c.state == State.ACCEPTED.value)
 
     def answered(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
-        """Those of them of which an answer said that they were accepted: what was sent before, the ledger knows.
+        """Ids of requests that the tenant's answer accepted, among those that the rows name.
 
-        What settling has found shows nothing of that: the ledger may have been put back in between.
+        The ledger knows everything that was sent before such an answer. That is not so if settling has found a request:
+        the ledger may have been put back in between.
         """
         e = t.event.c
         told = sa.exists().where(e.request == t.request.c.number, e.event == Event.ACCEPTED.value)

@@ -100,10 +100,13 @@ class LostRequests:
         `doubt_claimed` puts in doubt. Anything else it has lost, or somebody has given it up, or planned it anew:
         whoever did so could not know that it had been sent.
         """
-        # Parts of one request were sent with one id.
-        wanted = {(one.request.id, one.request.recipients, tuple(i.id for i in one.request.items)): one for one in sent}
+        # Parts of one request were sent with one id. If two files tell of one, whichever knows that it arrived counts.
+        ordered = sorted(sent, key=lambda one: one.arrived)
+        wanted = {
+            (one.request.id, one.request.recipients, tuple(i.id for i in one.request.items)): one for one in ordered
+        }
         with reading(self._engine) as connection:
-            # In the order in which they were sent, as far as numbers tell.
+            # Numbers tell the order in which they were sent, unless the ledger was put back in between.
             order = sorted(wanted.values(), key=lambda one: (one.request.number, one.request.id))
             return tuple(one for one in order if _is_missing(connection, one))
 
@@ -123,7 +126,8 @@ class LostRequests:
         Raises:
             RunHeldError: Another process works on one of the runs.
         """
-        sent = {one.request.id: one for known in lost.values() for one in known.doubtful.values()}
+        doubtful = [one for known in lost.values() for one in known.doubtful.values()]
+        sent = {one.request.id: one for one in sorted(doubtful, key=lambda one: one.arrived)}
         alone = {head.run: known.alone for head, known in lost.items()}
         with writing(self._engine) as connection:
             _renew(connection, {head.run for head in lost}, sent)

@@ -41,7 +41,7 @@ _ALONE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
-    """A request that was sent, and of which nobody knows whether it arrived.
+    """A request that was sent and may have arrived.
 
     Attributes:
         request: By the id that was sent with it.

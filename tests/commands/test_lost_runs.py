@@ -86,6 +86,13 @@ def test_a_run_that_is_lost_again_with_other_requests_on_their_way_has_these_in_
         assert ledger.verify() == ()
 
 
+def test_of_two_files_that_tell_of_one_request_the_one_that_knows_of_its_arrival_counts(tmp_path: Path) -> None:
+    one = LOST[0]
+    with open_ledger(tmp_path / "ledger.db") as ledger:
+        assert restore_doubts(ledger, [replace(one, arrived=True), one], TENANT, "beta", RUNTIME) == 1
+        assert [doubt.arrived for run in ledger.runs.all() for doubt in doubts_of(ledger, run)] == [True]
+
+
 def test_what_was_settled_by_hand_is_in_doubt_again_if_it_was_sent_again(tmp_path: Path) -> None:
     one = LOST[0]
     with open_ledger(tmp_path / "ledger.db") as ledger:
