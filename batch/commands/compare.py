@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import tell_each
 from batch.commands.heads import UNREADABLE
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from batch.settings import Settings
 
 
+_PLANNED_BEHIND: Final = (
+    "The ledger is older than this machine has seen it: it was put back or copied. This plan may have changes that "
+    "were sent since then. `access-batch submit` looks them up at the tenant before it sends anything."
+)
+
+
 def compare_if_behind(
     ledger: Ledger, settings: Settings, screen: Screen, sessions: SessionFactory, runtime: Runtime, log: Tell
 ) -> None:
@@ -44,10 +50,19 @@ def compare_if_behind(
     Raises:
         AccessBatchError: See `CommandComparison.compare`.
     """
+    if _is_behind(ledger, runtime):
+        CommandComparison(ledger, settings, screen, sessions, runtime).compare(log)
+
+
+def describe_if_behind(ledger: Ledger, runtime: Runtime) -> tuple[str, ...]:
+    """The notice for a command that only plans with a ledger that this machine has seen newer."""
+    return (_PLANNED_BEHIND,) if _is_behind(ledger, runtime) else ()
+
+
+def _is_behind(ledger: Ledger, runtime: Runtime) -> bool:
     heads, gaps = runtime.heads, ledger.gaps
     # The ledger may have lost which names its tenants have.
-    if heads is not None and gaps.lost(heads.seen(gaps.ledger_id(), None)):
-        CommandComparison(ledger, settings, screen, sessions, runtime).compare(log)
+    return heads is not None and bool(gaps.lost(heads.seen(gaps.ledger_id(), None)))
 
 
 class CommandComparison:

@@ -9,6 +9,7 @@ import polars as pl
 
 from batch.commands.accounts import Accounts
 from batch.commands.call_count import month_so_far
+from batch.commands.compare import describe_if_behind
 from batch.commands.guards import require_within_limits
 from batch.commands.loading import digest_in, load
 from batch.commands.names import Names
@@ -112,6 +113,7 @@ def preview(
         else _ledger_if_any(settings, runtime, screen.say, asked=bool(tenant)) as ledger,
     ):
         check = CommandPrecheck(settings, screen, sessions, runtime) if sessions and prechecks else None
+        screen.say(*(describe_if_behind(ledger, runtime) if ledger else ()))
         if sessions and ledger:
             sessions.identify(ledger, notices_on(screen))
         digest = digest_in(ledger, tenant, table, settings.identity_by) if ledger else ""

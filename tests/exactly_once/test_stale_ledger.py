@@ -90,6 +90,25 @@ def test_a_ledger_put_back_from_a_backup_sends_nothing_twice(
     assert "older than" not in again.err
 
 
+def test_a_plan_made_with_a_ledger_that_was_put_back_says_so(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    submit = ("submit", path, *OPTIONS, "--ledger", ledger)
+    plan = ("plan", path, "--check-tenant", "never", "--ledger", ledger)
+    other = write_rows(tmp_path / "other.csv", [grant(40, 40)])
+    assert program("submit", other, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    back_up(ledger, tmp_path / "backup.db")
+    assert program(*submit, env=environment(tenant)).code == 0
+    put_back(tmp_path / "backup.db", ledger)
+    stale = program(*plan, env=environment(tenant))
+    assert stale.code == 0
+    assert "This plan may have changes that were sent since then." in stale.err
+    assert "looks them up at the tenant before it sends anything" in stale.err
+    assert program(*submit, env=environment(tenant)).code == 0
+    assert "older than" not in program(*plan, env=environment(tenant)).err
+    assert accepted(tenant) == once(map(pair_of, [*ROWS, grant(40, 40)]))
+
+
 MANY = [grant(person, person) for person in range(200)]
 
 
