@@ -27,7 +27,7 @@ from batch.status.control import delay_now
 from batch.text import RequestId, instant, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -198,6 +198,12 @@ class Heads:
             if not set(names).isdisjoint(line["tenant"])
         )
 
+    def sent(self, ledger: str, head: Head) -> tuple[Request, ...]:
+        """What is known of the requests that the run of a head has sent: those in doubt, and the last accepted one."""
+        path = self.folder / f"{_name(ledger)}.accepted" / _name(head.run)
+        accepted = [_of_json("", line["request"])[1] for line in list(self._lines(path))[:1] if "request" in line]
+        return tuple(one.request for one in (*accepted, *self.standing(ledger, head).doubtful.values()))
+
     def standing(self, ledger: str, head: Head) -> Standing:
         """What the run of a head had on its way when this machine saw it last."""
         found = self._read(self.folder / _name(ledger) / _name(head.run))
@@ -230,6 +236,15 @@ class Heads:
 
         One that can't be read may be any tenant's: it is UNREADABLE.
         """
+        found = self._all(ledger)
+        return tuple(one.head for one in found if not one.tenant or names is None or not one.tenant.isdisjoint(names))
+
+    def unnamed(self, ledger: str) -> Mapping[Head, frozenset[str]]:
+        """The heads of a ledger's runs at tenants that no token had named yet, with the addresses of each."""
+        found = self._all(ledger)
+        return {one.head: one.tenant for one in found if one.tenant and all("://" in name for name in one.tenant)}
+
+    def _all(self, ledger: str) -> Sequence[_Kept]:
         try:
             paths = sorted(path for path in (self.folder / _name(ledger)).iterdir() if path.name != _TRIED)
         except FileNotFoundError:
@@ -237,8 +252,7 @@ class Heads:
         except OSError as error:
             self.trouble = f"{self.folder}: {error.strerror}"
             return ()
-        found = [seen for path in paths if (seen := self._read(path)) is not None]
-        return tuple(one.head for one in found if not one.tenant or names is None or not one.tenant.isdisjoint(names))
+        return [seen for path in paths if (seen := self._read(path)) is not None]
 
     def forget(self, ledger: str, heads: Iterable[Head]) -> None:
         """Forgets heads that a ledger has lost, once it was compared with their tenant.

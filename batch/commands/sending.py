@@ -12,6 +12,7 @@ from batch.answers.events import Notice, Settled, tell_each
 from batch.commands.accounts import account_lookup
 from batch.commands.asked_again import AskedAgain
 from batch.commands.compare import CommandComparison, may_be_one
+from batch.commands.elsewhere import require_none_elsewhere
 from batch.commands.interrupt import on_interrupt
 from batch.commands.runs import run_now
 from batch.commands.session import SessionFactory, notices_on, require_fit_token
@@ -131,11 +132,13 @@ class Sending:
                 self._screen.say(*heads.complaints())
 
     def _require_one_tenant(self, run: Run) -> None:
-        """Check that the ledger has no other tenant that may be the run's.
+        """Check that nothing the run would send may have been sent to another address of its tenant.
 
         Raises:
-            SettingsError: It has, and only a token from there can tell.
+            SettingsError: It may, and only a token from there can tell.
         """
+        if (heads := self._runtime.heads) is not None:
+            require_none_elsewhere(self._ledger, run, self._sessions.access.tenant, heads)
         if same := self._ledger.tenants.may_be_of(run):
             raise may_be_one(self._sessions.access.tenant, same[0])
 

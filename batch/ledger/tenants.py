@@ -53,6 +53,12 @@ class Tenants:
         with reading(self._engine) as connection:
             return frozenset({url, *connection.execute(_ADDRESSES, {"url": url}).scalars()})
 
+    def is_named(self, url: str) -> bool:
+        """Whether a token of this address has named its tenant."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_TENANT, {"url": url}).first()
+            return row is not None and row.token_name is not None
+
     def is_open(self, url: str) -> bool:
         """Whether a token may prove that this address belongs to another tenant of the ledger than it seems."""
         with reading(self._engine) as connection:

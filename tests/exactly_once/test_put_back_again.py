@@ -16,6 +16,7 @@ from batch.api.dialects import Rate
 from batch.sandbox.faults import Fault
 from batch.sandbox.server import RunningSandbox, running_sandbox
 from batch.sandbox.settings import SandboxSettings
+from batch.sandbox.tokens import TokenIssuer
 from tests.end_to_end.program import (
     Ended,
     Program,
@@ -446,3 +447,112 @@ def test_an_imported_grant_is_older_than_the_lost_one_whatever_its_number(story:
 def runs_and_inputs(story: Story) -> list[tuple[str, str]]:
     """The ids of the ledger's runs, and their inputs."""
     return rows(story.ledger, "SELECT id, inputs FROM run ORDER BY number")
+
+
+# Two addresses of one tenant, whose tokens begin to name it after the backup.
+
+
+class TwoAddresses(Story):
+    """A story with a tenant that has another address, and whose tokens do not name it at first."""
+
+    is_named = False
+
+    @property
+    def other(self) -> dict[str, str]:
+        """The environment with the other address."""
+        return {"SAIL_BASE_URL": self.tenant.base_url.replace("127.0.0.1", "localhost")}
+
+    def finish_at_the_other(self, path: Path) -> Ended:
+        """Submits an input to the other address until nothing is unconfirmed."""
+        end = time.monotonic() + 60
+        while (ended := self.submit(path, more=self.other)).code == 4 and time.monotonic() < end:
+            time.sleep(1)
+        return ended
+
+
+@pytest.fixture
+def two_addresses(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoAddresses]:
+    """A tenant that has accepted a request at each address, and lists late."""
+    make = TokenIssuer._jwt
+    settings = SandboxSettings(
+        rate=Rate(requests=5000, seconds=1), visibility_delay=LAG, approval_seconds=0.0, provisioning_seconds=0.0
+    )
+    with running_sandbox(settings) as tenant:
+        story = TwoAddresses(program, tenant, tmp_path)
+
+        def token(issuer: TokenIssuer, expiry: datetime, token_id: str) -> str:
+            return make(issuer, expiry, token_id) if story.is_named else token_id
+
+        monkeypatch.setattr(TokenIssuer, "_jwt", token)
+        story.back_up("empty")
+        assert story.submit(story.file("another.csv", ANOTHER), more=story.other).code == 0
+        story.back_up("other")
+        assert story.submit(story.file("first.csv", FIRST)).code == 0
+        time.sleep(LAG + 1)
+        story.back_up("before")
+        yield story
+
+
+@pytest.mark.parametrize("backup", ["other", "before", "planned"])
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_was_sent_to_another_address_and_is_lost_is_not_sent_again(
+    two_addresses: TwoAddresses,
+    backup: str,
+    answered: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    story, path = two_addresses, two_addresses.file("a.csv", WANTED)
+    unrelated, here = story.file("unrelated.csv", CONTROLS[0]), story.tenant.base_url
+    if backup == "planned":
+        story.plan_only(path)
+        story.back_up(backup)
+    if answered:
+        assert story.submit(path).code == 0
+    else:
+        story.kill_on_its_way(path)
+    story.put_back(backup)
+    story.is_named = True
+    for _ in range(2):
+        refused = story.submit(path, more=story.other)
+        assert (refused.code, f"`access-batch doctor --base-url {here} --ledger {story.ledger}`" in refused.err) == (
+            2,
+            True,
+        )
+    assert story.submit(unrelated, more=story.other).code == 0, "other changes wait for nothing"
+    assert story.has_once(FIRST, ANOTHER, WANTED, CONTROLS[0])
+    story.command("doctor", "--base-url", here)
+    assert story.finish_at_the_other(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, WANTED, CONTROLS[0])
+    assert story.finish(path).code == 0
+    assert story.has_once(FIRST, ANOTHER, WANTED, CONTROLS[0])
+    assert rows(story.ledger, "SELECT count(*) FROM tenant") == [(1,)]
+    assert story.command("ledger", "verify").code == 0
+
+
+def test_if_tokens_of_the_other_address_name_no_tenant_the_same_command_goes_on_there(
+    two_addresses: TwoAddresses,
+) -> None:
+    story, path = two_addresses, two_addresses.file("a.csv", WANTED)
+    story.kill_on_its_way(path)
+    story.put_back("before")
+    story.is_named = True
+    assert f"with --base-url {story.tenant.base_url} instead" in story.submit(path, more=story.other).err
+    story.is_named = False
+    assert story.command("doctor", "--base-url", story.tenant.base_url).code in {0, 3}
+    assert story.finish(path).code == 0
+    story.is_named = True
+    assert story.submit(story.file("unrelated.csv", CONTROLS[0]), more=story.other).code == 0
+    assert story.submit(path, more=story.other).code == 2
+    assert story.has_once(FIRST, ANOTHER, WANTED, CONTROLS[0])
+
+
+def test_an_address_that_nobody_can_ask_any_more_holds_back_nothing_for_ever(two_addresses: TwoAddresses) -> None:
+    story, path = two_addresses, two_addresses.file("a.csv", WANTED)
+    story.kill_on_its_way(path, fault=Fault.HANG_BEFORE)
+    ((ledger,),), run = rows(story.ledger, "SELECT ledger FROM about"), story.runs()[-1]
+    kept = platformdirs.user_state_path("access-batch") / "heads" / ledger / run
+    story.put_back("before")
+    story.is_named = True
+    assert f"remove {kept}" in story.submit(path, more=story.other).err
+    kept.unlink()
+    assert story.submit(path, more=story.other).code == 0
+    assert story.has_once(FIRST, ANOTHER, WANTED)
