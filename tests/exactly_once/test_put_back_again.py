@@ -528,6 +528,19 @@ def test_what_was_sent_to_another_address_and_is_lost_is_not_sent_again(
     assert story.command("ledger", "verify").code == 0
 
 
+def test_what_the_list_shows_of_another_address_is_known_by_this_one(two_addresses: TwoAddresses) -> None:
+    story, path = two_addresses, two_addresses.file("a.csv", WANTED)
+    story.kill_on_its_way(path)
+    story.put_back("before")
+    story.is_named = True
+    time.sleep(LAG + 1)
+    assert story.submit(path, more=story.other).code == 0
+    story.command("doctor", "--base-url", story.tenant.base_url)
+    assert (story.finish_at_the_other(path).code, story.finish(path).code) == (0, 0)
+    assert story.has_once(FIRST, ANOTHER, WANTED)
+    assert story.command("ledger", "verify").code == 0
+
+
 def test_if_tokens_of_the_other_address_name_no_tenant_the_same_command_goes_on_there(
     two_addresses: TwoAddresses,
 ) -> None:
