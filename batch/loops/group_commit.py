@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 GATHER: Final = 0.1
 """Longest time that an answer waits for others, in seconds: a transaction costs more than its content."""
 
-ENOUGH: Final = 12
+ENOUGH: Final = 16
 """Answers that are written without waiting for more."""
 
 

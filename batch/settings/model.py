@@ -136,7 +136,7 @@ class Settings(GuardSettings, WaveSettings):
     ] = ()
     new_ledger: Annotated[bool, Option("Go on even if another ledger has submitted there.", consents=True)] = False
     trust: Annotated[Path | None, Option("Trust reports of machines with these keys.", "FILE", consents=True)] = None
-    concurrency: Annotated[int, Field(ge=1, le=100), Option("Most attempts in progress at the same time.", "N")] = 20
+    concurrency: Annotated[int, Field(ge=1, le=100), Option("Most attempts in progress at the same time.", "N")] = 32
     timeout: Annotated[float, Field(gt=0, le=3600), Option("Time limit of one attempt.", "SECONDS")] = 60.0
     ca_file: Annotated[
         Path | None,

@@ -36,7 +36,7 @@ def refusal(config_file: Path, flags: dict[str, object] | None = None, profile: 
 
 def test_without_any_setting_the_defaults_apply(config_file: Path) -> None:
     settings = load({}, config_file=config_file)
-    assert (settings.api, settings.concurrency, settings.sandbox, settings.yes) == ("beta", 20, False, False)
+    assert (settings.api, settings.concurrency, settings.sandbox, settings.yes) == ("beta", 32, False, False)
     assert settings.dialect is DIALECTS["beta"]
     assert settings.pace == DIALECTS["beta"].rate
     assert settings.out is None
