@@ -54,7 +54,7 @@ class Classified:
         changes: Every change with its class, see dedupe.classify.
         known: The ledger's knowledge of their keys, by KNOWN_SCHEMA.
         rows: Number of rows by class; they add up to the rows read.
-        upto: Number of the newest request in the ledger when it was read.
+        upto: Id of the newest request in the ledger when it was read; empty if there was none.
         spelled: How many ids the input spells in several ways.
         respelled: How many ids the ledger spells otherwise than the input.
         run: Id of the run that this input has, or would get.
@@ -66,7 +66,7 @@ class Classified:
     changes: pl.DataFrame
     known: pl.DataFrame
     rows: Mapping[RowClass, int]
-    upto: int
+    upto: str
     spelled: int = 0
     respelled: int = 0
     run: str = ""
@@ -97,7 +97,7 @@ def classify_input(
         now: See classify.
     """
     changes, spelled = _located(table, validated)
-    known, upto, respelled = pl.DataFrame(schema=KNOWN_SCHEMA), 0, 0
+    known, upto, respelled = pl.DataFrame(schema=KNOWN_SCHEMA), "", 0
     if plans is not None:
         knowledge = plans.known(tenant, changes.select(ACCESS))
         known, upto, respelled = knowledge.changes, knowledge.upto, knowledge.respelled

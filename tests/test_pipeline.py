@@ -42,7 +42,7 @@ def test_a_column_of_names_beside_the_ids_does_no_harm() -> None:
 
 def test_without_a_ledger_nothing_is_known() -> None:
     made = classified(1, 2, 2)
-    assert (made.known.height, made.upto) == (0, 0)
+    assert (made.known.height, made.upto) == (0, "")
     assert made.known.schema == pl.Schema(KNOWN_SCHEMA)
     assert (made.rows[RowClass.SUBMITTED], made.rows[RowClass.DUPLICATE_IN_INPUT]) == (2, 1)
 

@@ -30,6 +30,8 @@ _MOVE: Final = (
     sa.update(t.request)
     .where(
         t.request.c.number == sa.bindparam("of_number"),
+        # If the ledger is put back, another run's request may get the number.
+        t.request.c.run == t.number_of_run(sa.bindparam("of_run", type_=t.TEXT)),
         t.request.c.state == sa.bindparam("state_before"),
         t.request.c.attempts == sa.bindparam("attempts_before"),
     )
@@ -74,6 +76,7 @@ def move(
         [
             {
                 "of_number": one.number,
+                "of_run": one.run,
                 "attempts_before": one.attempts - bool(claims),
                 "attempts_after": one.attempts,
                 **({"claim": claim} if claims else {}),

@@ -33,7 +33,7 @@ from batch.ledger.seals import check_all, check_run, names_digest, root, write_s
 from batch.ledger.tables import number_of_tenant
 from batch.ledger.take_over import LedgerMovedError, TakenOver, take_over
 from batch.states import IN_DOUBT, UNSENT, VOID, Event, State, advance
-from batch.text import instant
+from batch.text import RequestId, instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -63,7 +63,13 @@ _TENANT_NUMBER: Final = sa.select(_TENANT)
 _TENANT_NAME: Final = sa.select(t.tenant.c.name).where(t.tenant.c.id == _TENANT)
 _RUN_ID: Final = sa.select(t.run.c.id).where(t.run.c.tenant == _TENANT, t.run.c.input_digest == sa.bindparam("digest"))
 _LEDGER: Final = sa.select(t.about.c.ledger)
-_NEWEST: Final = sa.select(sa.func.coalesce(sa.func.max(t.request.c.number), 0)).where(t.request.c.parent.is_(None))
+_NEWEST: Final = (
+    sa.select(t.run.c.id, t.request.c.number, t.request.c.tag)
+    .join(t.run, t.run.c.number == t.request.c.run)
+    .where(t.request.c.parent.is_(None))
+    .order_by(t.request.c.number.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +78,12 @@ class Known:
 
     Attributes:
         changes: By dedupe's KNOWN_SCHEMA.
-        upto: Number of the newest request when the ledger was read.
+        upto: Id of the newest request when the ledger was read; empty if there was none.
         respelled: How many ids of these changes the ledger spells otherwise.
     """
 
     changes: pl.DataFrame
-    upto: int
+    upto: str
     respelled: int = 0
 
 
@@ -236,7 +242,7 @@ class Plans:
         new: NewRun,
         plan: Plan,
         *,
-        upto: int,
+        upto: str,
         now: datetime,
         decisions: Decisions | None = None,
         taken: TakenOver | None = None,
@@ -258,8 +264,8 @@ class Plans:
             doubted: What is known of an attempt of each request that the ledger has lost: all of them are in doubt.
 
         Raises:
-            LedgerMovedError: Requests were written since then, or one to be taken over was sent, or a process works on
-                its run; this plan was not written.
+            LedgerMovedError: Requests were written or lost since then, or one to be taken over was sent, or a process
+                works on its run; this plan was not written.
         """
         run_id = self.run_id(new.tenant, new.input_digest)
         at = instant(now)
@@ -344,10 +350,13 @@ def run_id_of(engine: Engine, tenant: str, input_digest: str) -> str:
     return hashlib.sha256(f"{ledger}\n{name}\n{input_digest}".encode()).hexdigest()[:_RUN_ID_LENGTH]
 
 
-def _newest(connection: Connection) -> int:
-    """Number of the newest request that is not a part of another. Parts only take over earlier changes."""
-    number: int = connection.execute(_NEWEST).scalar_one()
-    return number
+def _newest(connection: Connection) -> str:
+    """Id of the newest request that is not a part of another. Parts only take over earlier changes.
+
+    If the ledger is put back, another request may get the number again, but never the id.
+    """
+    row = connection.execute(_NEWEST).first()
+    return str(RequestId(row.id, row.number, row.tag or "")) if row else ""
 
 
 def _spelled(

@@ -12,6 +12,7 @@ import psycopg
 
 from batch.answers.outcome import decide
 from batch.api.status_row import ChangeStatus
+from batch.dedupe.overlap import ACCESS
 from batch.errors import RunHeldError
 from batch.ledger.answered import Answered
 from batch.ledger.process import Process
@@ -104,6 +105,11 @@ def write(
     new = new_run(digest, tenant=tenant, now=now)
     run_id = ledger.plans.write(new, plan, upto=upto, now=now, decisions=decisions)
     return ledger.runs.named(run_id)
+
+
+def newest(ledger: Ledger) -> str:
+    """The id of the ledger's newest request, as `known` has it."""
+    return ledger.plans.known(TENANT, pl.DataFrame(schema=dict.fromkeys(ACCESS, pl.String))).upto
 
 
 def claim_if_any(ledger: Ledger, run: Run, now: datetime = NOW, process: Process = ME) -> Request | None:

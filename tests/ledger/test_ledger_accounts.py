@@ -26,6 +26,7 @@ from tests.ledger.ledger_helpers import (
     alter,
     claim,
     new_run,
+    newest,
     open_ledger,
     plan_of,
     record,
@@ -90,7 +91,7 @@ def test_a_plan_takes_over_what_may_be_the_same_account(
     plan = plan_of([on(wanted)])
     taking = (1, 2) if wanted == "" else (1,)
     taken = TakenOver(requests=taking, process=ME)
-    ledger.plans.write(new_run("other"), plan, upto=2, now=NOW, taken=taken)
+    ledger.plans.write(new_run("other"), plan, upto=newest(ledger), now=NOW, taken=taken)
     assert accounts(ledger, on("")) == left
     assert ledger.verify() == ()
 

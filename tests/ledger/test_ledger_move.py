@@ -36,6 +36,7 @@ from tests.ledger.ledger_helpers import (
     change_status,
     claim,
     new_run,
+    newest,
     open_ledger,
     plan_of,
     record,
@@ -187,7 +188,7 @@ def test_whoever_had_opened_the_old_place_before_can_neither_plan_nor_send_there
         with pytest.raises(LedgerRefusedError, match="has moved"):
             old.runs.hold(run, ME, NOW)
         with pytest.raises(LedgerRefusedError, match="has moved"):
-            old.plans.write(new_run("late"), plan_of([change("i8", "r1")]), upto=3, now=NOW)
+            old.plans.write(new_run("late"), plan_of([change("i8", "r1")]), upto=newest(old), now=NOW)
         with pytest.raises(RunHeldError):
             old.requests.claim(run, NOW, ME)
 

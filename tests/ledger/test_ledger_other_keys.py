@@ -33,6 +33,7 @@ from tests.ledger.ledger_helpers import (
     claim,
     claim_if_any,
     new_run,
+    newest,
     open_ledger,
     plan_of,
     raw,
@@ -214,7 +215,7 @@ def taken_over_elsewhere(ledger: Ledger, path: Place) -> Run:
         elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
         elsewhere.runs.release(run, ME, NOW)
         plan, taken = plan_of(product(["i1", "i2"], ["r1"])), TakenOver(requests=(1,), process=ME)
-        elsewhere.plans.write(new_run("other"), plan, upto=1, now=NOW, taken=taken)
+        elsewhere.plans.write(new_run("other"), plan, upto=newest(elsewhere), now=NOW, taken=taken)
     assert states(path) == {1: "SPLIT", 2: "PLANNED"}
     return run
 
@@ -296,9 +297,8 @@ def test_parts_of_a_request_that_was_doubted_again_and_divided_again_are_its_own
                 ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
                 ledger.runs.release(run, ME, NOW)
             plan = plan_of(product([wanted], ["r1"]))
-            upto = rows(path, "SELECT max(number) FROM request")[0][0]
             taken = TakenOver(requests=(1,), process=ME)
-            elsewhere.plans.write(new_run(digest), plan, upto=upto, now=NOW, taken=taken)
+            elsewhere.plans.write(new_run(digest), plan, upto=newest(elsewhere), now=NOW, taken=taken)
     assert [row[0] for row in rows(path, "SELECT number FROM request WHERE parent = 1")] != []
     assert ledger.verify() == ()
     ledger.requests.check(run)

@@ -26,6 +26,7 @@ from tests.ledger.ledger_helpers import (
     alter,
     claim,
     new_run,
+    newest,
     open_ledger,
     plan_of,
     record,
@@ -57,7 +58,8 @@ def test_the_ledger_returns_every_column_of_a_written_change(ledger: Ledger) -> 
     run = write(ledger, [grant], [revoke])
     known = ledger.plans.known(TENANT, plan_of([grant, revoke]).changes.select(KEY))
     at = "2026-03-01T12:00:00.000Z"
-    assert known.upto == 2
+    assert known.upto == newest(ledger)
+    assert known.upto.startswith(f"{run.id}-2-")
     assert known.changes.schema == pl.Schema(KNOWN_SCHEMA)
     nothing = {"tenant_state": "", "tenant_who": "", "tenant_comment": "", "tenant_since": ""}
     assert known.changes.select(list(nothing)).unique().to_dicts() == [nothing]
@@ -100,11 +102,11 @@ def test_the_ledger_returns_every_earlier_change_of_a_key_with_its_state_and_tim
 
 
 def test_a_new_tenant_has_no_changes_but_the_newest_request_is_known(ledger: Ledger) -> None:
-    write(ledger, [change("i1", "r1")])
+    run = write(ledger, [change("i1", "r1")])
     known = ledger.plans.known(OTHER_TENANT, keys(("i1", "r1")))
     assert known.changes.is_empty()
     assert known.changes.schema == pl.Schema(KNOWN_SCHEMA)
-    assert known.upto == 1
+    assert known.upto.startswith(f"{run.id}-1-")
 
 
 def test_no_keys_give_no_changes(ledger: Ledger) -> None:
@@ -167,7 +169,7 @@ def test_a_plan_is_refused_if_another_plan_was_written_after_the_ledger_was_read
 def test_a_plan_that_fails_midway_leaves_nothing_behind(path: Place, ledger: Ledger) -> None:
     bad = plan_of([change("i1", "r1")], [change("i2", "x", item_type="BADGE")])
     with pytest.raises(LedgerLostError, match="type_known"):
-        ledger.plans.write(new_run(), bad, upto=0, now=NOW)
+        ledger.plans.write(new_run(), bad, upto="", now=NOW)
     for name in ("tenant", "run", "identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(path, name) == []
     assert write(ledger, [change("i1", "r1")]).input_digest == "digest"
@@ -185,7 +187,7 @@ def test_a_plan_that_fails_midway_leaves_nothing_behind(path: Place, ledger: Led
 )
 def test_a_request_that_is_not_a_product_is_not_written(lines: list[Change], path: Place, ledger: Ledger) -> None:
     with pytest.raises(BrokenPromiseError, match="not the product"):
-        ledger.plans.write(new_run(), plan_of([change("i0", "r0")], lines), upto=0, now=NOW)
+        ledger.plans.write(new_run(), plan_of([change("i0", "r0")], lines), upto="", now=NOW)
     assert table_of(path, "run") == table_of(path, "request") == []
 
 
@@ -206,7 +208,7 @@ def test_a_plan_appears_completely_or_not_at_all(path: Place, ledger: Ledger) ->
     # The last table refuses its rows, as a full disk would; the rows of the earlier tables must not appear.
     alter(path, "ALTER TABLE request_item RENAME TO somewhere_else")
     with pytest.raises(LedgerLostError, match="request_item"):
-        ledger.plans.write(new_run(), plan_of([change("i1", "r1")]), upto=0, now=NOW)
+        ledger.plans.write(new_run(), plan_of([change("i1", "r1")]), upto="", now=NOW)
     assert table_of(path, "request") == table_of(path, "run") == []
 
 
@@ -227,16 +229,16 @@ def test_the_refused_requests_of_another_run_stay_refused(ledger: Ledger) -> Non
 
 
 def test_a_run_has_the_greatest_lower_bound_of_its_plans(ledger: Ledger) -> None:
-    ledger.plans.write(new_run(), plan_of([change("i1", "r1")], lower_bound=1), upto=0, now=NOW)
-    ledger.plans.write(new_run(), plan_of([change("i2", "r1")], lower_bound=2), upto=1, now=NOW)
+    ledger.plans.write(new_run(), plan_of([change("i1", "r1")], lower_bound=1), upto="", now=NOW)
+    ledger.plans.write(new_run(), plan_of([change("i2", "r1")], lower_bound=2), upto=newest(ledger), now=NOW)
     assert ledger.runs.named("").lower_bound == 2
-    ledger.plans.write(new_run(), plan_of([change("i3", "r1")], lower_bound=1), upto=2, now=NOW)
+    ledger.plans.write(new_run(), plan_of([change("i3", "r1")], lower_bound=1), upto=newest(ledger), now=NOW)
     assert ledger.runs.named("").lower_bound == 2
 
 
 def test_a_run_reads_back_as_it_was_written(ledger: Ledger) -> None:
     new = replace(new_run(), inputs=("a ü.csv", 'b".csv'), dialect="v2025")
-    run_id = ledger.plans.write(new, plan_of([change("i1", "r1")]), upto=0, now=NOW)
+    run_id = ledger.plans.write(new, plan_of([change("i1", "r1")]), upto="", now=NOW)
     run = ledger.runs.of_input(TENANT, "digest")
     assert run is not None
     assert (run.id, run.tenant, run.input_digest) == (run_id, TENANT, "digest")
@@ -247,7 +249,7 @@ def test_a_run_reads_back_as_it_was_written(ledger: Ledger) -> None:
 
 def test_a_password_that_an_older_version_stored_in_an_inputs_url_is_not_shown(ledger: Ledger) -> None:
     new = replace(new_run(), inputs=("https://user:pass-word@host/a@b.csv?signature=secret", "a.csv?"))
-    ledger.plans.write(new, plan_of([change("i1", "r1")]), upto=0, now=NOW)
+    ledger.plans.write(new, plan_of([change("i1", "r1")]), upto="", now=NOW)
     assert ledger.runs.named("").inputs == ("https://host/a@b.csv", "a.csv?")
 
 
@@ -255,8 +257,8 @@ def test_a_password_that_an_older_version_stored_in_an_inputs_url_is_not_shown(l
 def test_a_bulk_lookup_gives_the_same_changes_as_single_lookups(ledger: Ledger) -> None:
     many = plan_of([change(f"i{number:05}", "r1", comment=f"{number}") for number in range(20_001)]).changes
     made = plan(many.drop("request"), DIALECTS["beta"].limits)
-    ledger.plans.write(new_run("small"), plan_of([change("i00000", "r1", comment="0")]), upto=0, now=NOW)
-    ledger.plans.write(new_run("big"), made, upto=1, now=NOW)
+    ledger.plans.write(new_run("small"), plan_of([change("i00000", "r1", comment="0")]), upto="", now=NOW)
+    ledger.plans.write(new_run("big"), made, upto=newest(ledger), now=NOW)
     by_bulk = ledger.plans.known(TENANT, many.select(KEY)).changes.sort("identity_id", "request")
     assert by_bulk.height == 20_002
     some = many.filter(pl.col("identity_id").is_in(["i00000", "i10000", "i20000"]))
@@ -313,6 +315,6 @@ def test_two_ledgers_with_the_same_plan_hold_the_same_rows(tmp_path: Path) -> No
         shutil.copy(paths[0], path)
         made = plan(plan_of(order).changes.drop("request"), DIALECTS["beta"].limits)
         with open_ledger(path, new_id=lambda: "tag") as ledger:
-            ledger.plans.write(new_run(), made, upto=0, now=NOW)
+            ledger.plans.write(new_run(), made, upto="", now=NOW)
     for name in ("identity", "item", "detail", "request", "recipient", "request_item", "changes"):
         assert table_of(paths[1], name) == table_of(paths[2], name) != []

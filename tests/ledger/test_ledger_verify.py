@@ -62,7 +62,7 @@ def path(path: Place) -> Place:
     """A ledger with answers of every kind and a settled request."""
     with Ledger.open(str(path), sandbox=False, now=NOW, new_id=new_id, key=key) as ledger:
         new = NewRun(tenant="acme", input_digest="d", inputs=("a.csv",), dialect="beta", started_at=NOW)
-        ledger.plans.write(new, plan(wanted(), Limits()), upto=0, now=NOW)
+        ledger.plans.write(new, plan(wanted(), Limits()), upto="", now=NOW)
         run = ledger.runs.of_input("acme", "d")
         assert run is not None
         for status in (429, 400, 202, 500):

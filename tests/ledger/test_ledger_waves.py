@@ -23,6 +23,7 @@ from tests.ledger.ledger_helpers import (
     alter,
     change_status,
     new_run,
+    newest,
     open_ledger,
     plan_of,
     record,
@@ -202,7 +203,7 @@ def test_a_waiting_run_keeps_its_changes_though_no_process_works_on_it(ledger: L
     plan = plan_of([change(first.recipients[0], "r1")])
     taken = TakenOver(requests=(first.number,), process=ME)
     with pytest.raises(LedgerMovedError):
-        ledger.plans.write(new_run("other"), plan, upto=first.number + 1, now=NOW, taken=taken)
+        ledger.plans.write(new_run("other"), plan, upto=newest(ledger), now=NOW, taken=taken)
     ledger.runs.hold(run, ME, NOW)
     ledger.waves.end(run, ME, at())
     ledger.runs.release(run, ME, NOW)
