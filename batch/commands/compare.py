@@ -199,7 +199,10 @@ class CommandComparison:
                 next_step="Nothing was sent. Run the same command again once that has ended.",
             ) from error
         if imported := reader.outcomes[AdoptionOutcome.IMPORTED]:
-            self._screen.say(f"Imported {count(imported, 'requested change')} that the ledger did not know.")
+            self._screen.say(
+                f"Imported {count(imported, 'requested change')} that the ledger did not know. They belong to no input "
+                "now: if you submit an older input again that a later one has undone, its changes are sent again."
+            )
         if not (left := reader.not_adoptable.total()):
             return ""
         reasons = ", ".join(why for why, number in reader.not_adoptable.items() if number)

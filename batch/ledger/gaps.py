@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
@@ -343,10 +344,11 @@ def _accounts(
     remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
     runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
     instead = restored(connection)
-    return [
-        (row, account_for(row, remembered.get(pair_keys(row), ()), runs, is_behind=is_behind, restored=instead))
-        for row in rows
-    ]
+    named = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
+    account = partial(
+        account_for, is_behind=is_behind, restored=instead, listed=named | {instead.get(name, name) for name in named}
+    )
+    return [(row, account(row, remembered.get(pair_keys(row), ()), runs)) for row in rows]
 
 
 def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:

@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice
 from batch.errors import StoppedError
 from batch.status.compare import is_listed
-from batch.status.evidence import LOOK_BACK, SKEW
+from batch.status.evidence import LOOK_BACK
 from batch.status.matching import request_id
 from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
 from batch.text import RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
-    from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
@@ -39,6 +38,9 @@ OVERLAP: Final = timedelta(seconds=60)
 
 NEAR: Final = timedelta(seconds=10)
 """How much earlier than the newest accepted row rows are read: nothing that is unknown was sent before it."""
+
+_EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before anything was requested."""
 
 LOOKS: Final = 4
 """How often a stale ledger's comparison looks for the last accepted requests, each time after the whole wait."""
@@ -174,7 +176,7 @@ class Comparison:
         """A user's rows that are newer than the ledger's newest answer, and a few more."""
         query = Query(requested_by=user, newest_first=True)
         first = await self._listing.page(query, 0)
-        since = _since(age, await self._listing.clock_offset(), self._clock.now(), stale=stale)
+        since = read_since(age, await self._listing.clock_offset(), self._clock.now(), stale=stale)
         if first.more and not _is_newest_first(first.rows):
             every = Query(requested_by=user, since=since)
             return self._noted([row async for row in all_rows(self._listing, every)])
@@ -265,13 +267,22 @@ async def other_runs(listing: Listing, known: Callable[[], Collection[str]]) -> 
     )
 
 
-def _since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool) -> datetime:
-    """From when on rows are read, by the tenant's clock."""
+def read_since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool) -> datetime:
+    """From when on rows are read, by the tenant's clock.
+
+    Args:
+        age: How new the ledger is.
+        offset: How far the tenant's clock is ahead of ours.
+        now: By our clock.
+        stale: Whether the ledger is older than this machine has seen it.
+    """
     if age.answered is not None:
         return age.answered - (LOOK_BACK if stale else OVERLAP)
-    # Our clock may have been ahead when the ledger was written.
+    if stale and (age.since is None or age.since > now):
+        # Our clock was ahead when the ledger was written, nobody knows by how much.
+        return _EVER
     newest = min(age.since, now) if age.since is not None else now
-    return newest + offset - (LOOK_BACK if stale else SKEW)
+    return newest + offset - LOOK_BACK
 
 
 def _is_newest_first(rows: Iterable[StatusRow]) -> bool:

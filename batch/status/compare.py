@@ -87,6 +87,7 @@ def account_for(
     *,
     is_behind: bool = False,
     restored: Mapping[RequestId, RequestId] = MappingProxyType({}),
+    listed: Container[RequestId] = (),
 ) -> Remembered | Account:
     """The change that has arrived, as the row shows; or how else the ledger accounts for the row.
 
@@ -99,6 +100,8 @@ def account_for(
         runs: Ids of all runs of the ledger.
         is_behind: Whether the ledger is older than this machine has seen it.
         restored: Ids of requests that the ledger had lost, and those of the requests that stand in their place.
+        listed: Ids that rows name, and those of requests in their place: such a request has arrived by these rows, and
+            by no row with another id.
     """
     name = RequestId.read(request_id(row))
     instead = restored.get(name) if name is not None else None
@@ -116,7 +119,7 @@ def account_for(
     same = [
         change
         for change in changes
-        if change.state not in VOID and _is_same(row, change, may_lack_dates=may_lack_dates)
+        if change.state not in VOID and change.id not in listed and _is_same(row, change, may_lack_dates=may_lack_dates)
     ]
     if len({change.account for change in same}) > 1:
         # They are for several accounts: the row must tell which.

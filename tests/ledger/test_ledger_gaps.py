@@ -88,6 +88,21 @@ def test_a_part_of_a_doubtful_request_that_the_ledger_has_lost_proves_its_own_ch
     assert ledger.verify() == ()
 
 
+def test_what_was_requested_again_after_a_doubtful_request_that_is_listed_is_unknown(
+    ledger: Ledger, path: Place
+) -> None:
+    run = write(ledger, *singles(1))
+    request = claim(ledger, run)
+    record(ledger, request, FAILED)
+    ledger.runs.release(run, ME, NOW)
+    ours = our_row(request.id, "i000", access_request="AR1")
+    again = our_row("cccccccccccc-99-zzz", "i000", access_request="AR3")
+    compared = ledger.gaps.take(run.tenant, ME, [ours, again], NOW)
+    assert (compared.arrived, compared.unknown) == (0, (again,))
+    assert states(path) == {"UNCONFIRMED": 1}
+    assert ledger.verify() == ()
+
+
 @pytest.mark.parametrize("name", ["the planned one", "one that the ledger has lost", "hidden"])
 def test_what_arrived_of_a_run_that_another_process_holds_is_named_unless_that_process_has_sent_it(
     ledger: Ledger, path: Place, name: str

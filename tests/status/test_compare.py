@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.api.dialects import Operation
-from batch.states import State
+from batch.states import IN_DOUBT, State
 from batch.status.compare import Account, Remembered, account_for
 from batch.text import RequestId
 from tests.builders import our_row
@@ -96,3 +96,12 @@ def test_a_change_in_doubt_has_arrived_with_a_request_that_the_ledger_has_lost(s
 def test_a_change_in_doubt_has_arrived_with_the_request_that_had_it_before(state: State) -> None:
     taken, doubtful = change(OURS, 7, State.SPLIT), change(CORRECTED, 20, state)
     assert account_for(row(OURS, 7), [taken, doubtful], RUNS) == doubtful
+
+
+@pytest.mark.parametrize("state", [State.PLANNED, State.UNCONFIRMED])
+def test_a_request_that_is_listed_itself_has_not_arrived_with_a_later_one_for_the_same_change(state: State) -> None:
+    ours, later = change(OURS, 7, state), RequestId(ELSEWHERE, 40, "7a9")
+    listed = {ours.id, later}
+    assert account_for(row(ELSEWHERE, 40), [ours], RUNS, listed=listed) is Account.UNKNOWN
+    assert account_for(row(ELSEWHERE, 40), [ours], RUNS, listed={later}) == ours
+    assert account_for(row(OURS, 7), [ours], RUNS, listed=listed) == (Account.KNOWN if state in IN_DOUBT else ours)
