@@ -78,6 +78,7 @@ def _may_be_lost(tenant: str, other: str, file: Path) -> SettingsError:
         f"lost what was sent there. It may be the same tenant as {tenant}: only a token from there can tell.",
         next_step="Nothing more was sent, and the changes stay planned. Run `access-batch doctor --base-url "
         f"{other}` once, then the same command again. If tokens from there name no tenant, that changes nothing: run "
-        f"this command with --base-url {other} instead. If nobody can reach that address any more, look for the "
-        f"changes in the tenant, take those that have arrived out of the input, and remove {file}.",
+        f"this command with --base-url {other} instead, without what was submitted here before. If nobody can reach "
+        "that address any more, look for the changes in the tenant, take those that have arrived out of the input, and "
+        f"remove {file}.",
     )

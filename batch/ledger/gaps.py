@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,7 @@ from batch.ledger.track import write_statuses
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
 from batch.states import Event, State
-from batch.status.compare import Account, Remembered, account_for, pair_keys
+from batch.status.compare import Account, Remembered, accounts_for, pair_keys
 from batch.status.evidence import parts_by_arrival
 from batch.status.matching import attempt_id, request_id
 from batch.status.progress import UNNAMED
@@ -344,11 +344,14 @@ def _accounts(
     remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
     runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
     instead = restored(connection)
-    named = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
-    account = partial(
-        account_for, is_behind=is_behind, restored=instead, listed=named | {instead.get(name, name) for name in named}
-    )
-    return [(row, account(row, remembered.get(pair_keys(row), ()), runs)) for row in rows]
+    of_pair: defaultdict[tuple[str, str], list[StatusRow]] = defaultdict(list)
+    for row in rows:
+        of_pair[pair_keys(row)].append(row)
+    found = {
+        pair: iter(accounts_for(some, remembered.get(pair, ()), runs, is_behind=is_behind, restored=instead))
+        for pair, some in of_pair.items()
+    }
+    return [(row, next(found[pair_keys(row)])) for row in rows]
 
 
 def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from batch.answers.events import Notice
 from batch.errors import StoppedError
 from batch.status.compare import is_listed
-from batch.status.evidence import LOOK_BACK
+from batch.status.evidence import LOOK_BACK, SKEW
 from batch.status.matching import request_id
 from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
 from batch.text import RequestId
@@ -282,7 +282,7 @@ def read_since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool)
         # Our clock was ahead when the ledger was written, nobody knows by how much.
         return _EVER
     newest = min(age.since, now) if age.since is not None else now
-    return newest + offset - LOOK_BACK
+    return newest + offset - (LOOK_BACK if stale else SKEW)
 
 
 def _is_newest_first(rows: Iterable[StatusRow]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -100,13 +101,9 @@ def account_for(
         runs: Ids of all runs of the ledger.
         is_behind: Whether the ledger is older than this machine has seen it.
         restored: Ids of requests that the ledger had lost, and those of the requests that stand in their place.
-        listed: Ids that rows name, and those of requests in their place: such a request has arrived by these rows, and
-            by no row with another id.
+        listed: Ids of requests that have arrived with other rows, and so not with this one.
     """
-    name = RequestId.read(request_id(row))
-    instead = restored.get(name) if name is not None else None
-    exact = next((change for change in changes if instead is not None and change.id.run == instead.run), None)
-    exact = exact or next((change for change in changes if change.id == name), None)
+    name, exact = RequestId.read(request_id(row)), _named(row, changes, restored)
     if exact is not None and exact.state not in {*VOID, State.PLANNED}:
         return Account.KNOWN
     if exact is not None and exact.state is State.PLANNED:
@@ -141,6 +138,34 @@ def account_for(
         change.state is State.DISCARDED and change.id.number >= exact.id.number for change in changes
     )
     return Account.UNKNOWN if name is not None and is_missing and is_other else Account.KNOWN
+
+
+def accounts_for(
+    rows: Sequence[StatusRow],
+    changes: Sequence[Remembered],
+    runs: Container[str],
+    *,
+    is_behind: bool,
+    restored: Mapping[RequestId, RequestId],
+) -> list[Remembered | Account]:
+    """How the ledger accounts for rows of one identity and item, in their order; see `account_for`.
+
+    A request that a row names has arrived with that row. Another row may be about the same change, requested again.
+    """
+    account = partial(account_for, changes=changes, runs=runs, is_behind=is_behind, restored=restored)
+    named = [_named(row, changes, restored) for row in rows]
+    listed = {one.id for one in named if one is not None}
+    first = [None if one is None else account(row, listed=listed) for row, one in zip(rows, named, strict=True)]
+    listed |= {one.id for one in first if isinstance(one, Remembered)}
+    return [account(row, listed=listed) if one is None else one for row, one in zip(rows, first, strict=True)]
+
+
+def _named(row: StatusRow, changes: Sequence[Remembered], restored: Mapping[RequestId, RequestId]) -> Remembered | None:
+    """The change of the request that a row names, or that stands in its place."""
+    name = RequestId.read(request_id(row))
+    instead = restored.get(name) if name is not None else None
+    found = next((change for change in changes if instead is not None and change.id.run == instead.run), None)
+    return found or next((change for change in changes if change.id == name), None)
 
 
 def _is_same(row: StatusRow, change: Remembered, *, may_lack_dates: bool) -> bool:

@@ -103,6 +103,17 @@ def test_what_was_requested_again_after_a_doubtful_request_that_is_listed_is_unk
     assert ledger.verify() == ()
 
 
+def test_a_change_that_is_not_listed_itself_has_arrived_with_a_row_of_another_id(ledger: Ledger, path: Place) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0"]))
+    request = claim(ledger, run)
+    record(ledger, request, FAILED)
+    ledger.runs.release(run, ME, NOW)
+    ours, other = our_row(request.id, "i0", "r0"), our_row("cccccccccccc-99-zzz", "i1", "r0", access_request="AR3")
+    compared = ledger.gaps.take(run.tenant, ME, [ours, other], NOW)
+    assert (compared.arrived, compared.unknown) == (1, ())
+    assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 1}
+
+
 @pytest.mark.parametrize("name", ["the planned one", "one that the ledger has lost", "hidden"])
 def test_what_arrived_of_a_run_that_another_process_holds_is_named_unless_that_process_has_sent_it(
     ledger: Ledger, path: Place, name: str

@@ -88,11 +88,16 @@ class ShortWay(sa.Connection):
 
     def close(self) -> None:
         waiting = self.engine.__dict__.get(_WAITING)
-        if waiting is None or self.closed or self.invalidated or self.in_transaction():
+        if waiting is None or self.closed or self.invalidated or self._is_busy():
             super().close()
         else:
             self._execution_options = self.engine._execution_options
             waiting.append(self)
+
+    def _is_busy(self) -> bool:
+        """Whether it is in a transaction: also that of a process that was killed as it was about to commit."""
+        raw: Any = self.connection.driver_connection
+        return self.in_transaction() or raw.in_transaction
 
     def execute(self, statement: Any, parameters: Any = None, **more: Any) -> Any:
         each = parameters if isinstance(parameters, list | tuple) else [parameters]

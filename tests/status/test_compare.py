@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch.api.dialects import Operation
-from batch.states import IN_DOUBT, State
-from batch.status.compare import Account, Remembered, account_for
+from batch.states import State
+from batch.status.compare import Account, Remembered, account_for, accounts_for
 from batch.text import RequestId
 from tests.builders import our_row
 
@@ -98,10 +98,20 @@ def test_a_change_in_doubt_has_arrived_with_the_request_that_had_it_before(state
     assert account_for(row(OURS, 7), [taken, doubtful], RUNS) == doubtful
 
 
+def all_accounts(*rows: StatusRow, changes: list[Remembered]) -> list[Remembered | Account]:
+    return accounts_for(rows, changes, RUNS, is_behind=False, restored={})
+
+
 @pytest.mark.parametrize("state", [State.PLANNED, State.UNCONFIRMED])
 def test_a_request_that_is_listed_itself_has_not_arrived_with_a_later_one_for_the_same_change(state: State) -> None:
-    ours, later = change(OURS, 7, state), RequestId(ELSEWHERE, 40, "7a9")
-    listed = {ours.id, later}
-    assert account_for(row(ELSEWHERE, 40), [ours], RUNS, listed=listed) is Account.UNKNOWN
-    assert account_for(row(ELSEWHERE, 40), [ours], RUNS, listed={later}) == ours
-    assert account_for(row(OURS, 7), [ours], RUNS, listed=listed) == (Account.KNOWN if state in IN_DOUBT else ours)
+    ours, later = change(OURS, 7, state), row(ELSEWHERE, 40)
+    own = ours if state is State.PLANNED else Account.KNOWN
+    assert all_accounts(later, row(OURS, 7), changes=[ours]) == [Account.UNKNOWN, own]
+    assert all_accounts(row(OURS, 7), later, changes=[ours]) == [own, Account.UNKNOWN]
+    assert all_accounts(later, changes=[ours]) == [ours]
+
+
+def test_a_part_whose_request_is_listed_has_not_arrived_with_a_later_one_for_the_same_change() -> None:
+    whole, part = change(OURS, 7, State.SPLIT), change(OURS, 9, State.UNCONFIRMED)
+    rows = row(ELSEWHERE, 40), row(OURS, 7)
+    assert all_accounts(*rows, changes=[whole, part]) == [Account.UNKNOWN, part]
