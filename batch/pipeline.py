@@ -312,8 +312,14 @@ def as_if_planned(tally: Tally, plan: Plan) -> Tally:
 
 
 def latest_states(classified: Classified, run: str) -> Mapping[str, int]:
-    """How many of the input's changes the run's requests have in each state; one submitted again counts once."""
+    """How many of the input's changes the run's requests have in each state; one submitted again counts once.
+
+    A change that was refused, and that another run has submitted since, does not count: its rows are already submitted.
+    """
+    submitted = classified.changes.filter(pl.col("class") == RowClass.SUBMITTED.value)
     latest = _own_changes(classified.known, run).unique(KEY, keep="last")
+    is_refused = pl.col("state") == State.REFUSED.value
+    latest = pl.concat([latest.filter(~is_refused), latest.filter(is_refused).join(submitted, on=KEY, how="semi")])
     return {str(state): int(number) for state, number in latest.get_column("state").value_counts().rows()}
 
 

@@ -12,7 +12,15 @@ import pytest
 from batch.api.dialects import DIALECTS
 from batch.dedupe.classify import KNOWN_SCHEMA
 from batch.model import EMPTY_TALLY, RowClass
-from batch.pipeline import Classified, as_if_planned, classify_input, failed_elsewhere, plan_fresh, with_outcomes
+from batch.pipeline import (
+    Classified,
+    as_if_planned,
+    classify_input,
+    failed_elsewhere,
+    latest_states,
+    plan_fresh,
+    with_outcomes,
+)
 from batch.plan import NO_PLAN
 from batch.read import LoadedInputs, Table, read_loaded
 from batch.read.inputs import Content
@@ -129,6 +137,15 @@ def test_a_failed_change_that_another_run_has_requested_since_needs_no_way_back(
     assert found.get_column("tenant_state").to_list() == ["REJECTED", None]
     assert found.get_column("elsewhere").to_list() == [again, False]
     assert failed_elsewhere(found) == again
+
+
+def test_a_refused_change_that_another_run_has_submitted_since_no_longer_counts_as_refused() -> None:
+    refused = known(1, State.REFUSED, 4)
+    lines = pl.DataFrame([refused, known(1, State.ACCEPTED, 5, run="other")], schema=KNOWN_SCHEMA)
+    before = dataclasses.replace(classified(1), known=pl.DataFrame([refused], schema=KNOWN_SCHEMA))
+    made = before.changes.with_columns(pl.lit(RowClass.ALREADY_SUBMITTED.value).alias("class"))
+    assert latest_states(before, RUN) == {"REFUSED": 1}
+    assert latest_states(dataclasses.replace(before, known=lines, changes=made), RUN) == {}
 
 
 def test_requests_of_other_runs_are_not_shown() -> None:

@@ -132,8 +132,7 @@ class Summary:
     @property
     def flawless(self) -> bool:
         """Whether every row is submitted, or already was."""
-        refused = count_states(self.tally.changes)["refused"]
-        return not (self.rows[RowClass.REJECTED] or self.set_aside or refused)
+        return not (self.rows[RowClass.REJECTED] or self.set_aside or self.by_state["refused"])
 
     @property
     def exit_code(self) -> int:

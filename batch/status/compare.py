@@ -122,8 +122,9 @@ def account_for(
         # They are for several accounts: the row must tell which.
         same = [change for change in same if is_of_account(row, change.account)]
     if exact is not None:
-        # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs.
-        same = [change for change in same if change.id.number > exact.id.number]
+        # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs. If
+        # only another machine had said that an earlier one has not arrived, that one is in doubt again in its place.
+        same = [change for change in same if change.id.number > exact.id.number or change.state in IN_DOUBT]
         if any(change.state not in {State.PLANNED, *IN_DOUBT} for change in same):
             return Account.KNOWN
     arrived = next((change for change in same if change.state is State.PLANNED), None)

@@ -178,6 +178,11 @@ def test_the_exit_code_follows_the_documented_table(
     assert summary(rows=rows, tally=tally(**changes), dry_run=dry_run).exit_code == code
 
 
+def test_a_refused_change_whose_rows_are_already_submitted_makes_no_exit_code_3() -> None:
+    made = summary(rows=FINE, tally=tally(ACCEPTED=2, REFUSED=1), dry_run=False)
+    assert dataclasses.replace(made, changes={State.ACCEPTED: 2}).exit_code == 0
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_one_change_set_aside_sets_exit_code_3(*, dry_run: bool) -> None:
     assert summary(rows=FINE, tally=tally(ACCEPTED=3), dry_run=dry_run, set_aside=SetAside(held_back=1)).exit_code == 3

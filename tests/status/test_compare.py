@@ -98,6 +98,11 @@ def test_a_change_in_doubt_has_arrived_with_the_request_that_had_it_before(state
     assert account_for(row(OURS, 7), [taken, doubtful], RUNS) == doubtful
 
 
+def test_a_change_that_is_in_doubt_again_has_arrived_with_the_request_that_was_planned_in_its_place() -> None:
+    doubtful, dropped = change(OURS, 1, State.UNCONFIRMED), change(OURS, 8, State.SPLIT)
+    assert account_for(row(OURS, 8), [doubtful, dropped], RUNS) == doubtful
+
+
 def all_accounts(*rows: StatusRow, changes: list[Remembered]) -> list[Remembered | Account]:
     return accounts_for(rows, changes, RUNS, is_behind=False, restored={})
 
