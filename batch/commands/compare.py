@@ -12,6 +12,7 @@ from batch.commands.lost_runs import restore_doubts
 from batch.commands.session import notices_on, require_fit_token
 from batch.errors import RunHeldError, SettingsError, StoppedError
 from batch.loops.compare import Comparison, not_proven
+from batch.model import IMPORT
 from batch.status.adopt import AdoptionOutcome
 from batch.status.compare import LOST_RUN
 from batch.tenant.status import Page
@@ -155,7 +156,7 @@ class CommandComparison:
         return compared, lost
 
     def _forget(self, heads: Heads, ledger_id: str, lost: Collection[Head]) -> None:
-        """Remember the runs that have requests in the place of lost ones; then forget the lost heads.
+        """Remember the runs that have requests in the place of lost ones, or imported them; then forget the lost heads.
 
         The ledger may be put back once more: then only the new heads tell what was on its way.
         """
@@ -163,7 +164,7 @@ class CommandComparison:
             return
         tenant, gone = self._ledger.tenants.name_of(self._sessions.access.tenant), {head.run for head in lost}
         runs = [run for run in self._ledger.runs.all() if run.tenant == tenant]
-        kept = [run.id for run in runs if run.id in gone or run.input_digest.startswith(LOST_RUN)]
+        kept = [run.id for run in runs if run.id in gone or run.input_digest.startswith((LOST_RUN, IMPORT))]
         kept_now: Mapping[Head, Standing] = {}
         # Another process may claim while this one writes: an older head must not replace the one that it has kept.
         while (newest := self._ledger.lost.newest(kept)).keys() != kept_now.keys():

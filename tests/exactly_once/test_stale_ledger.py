@@ -90,6 +90,22 @@ def test_a_ledger_put_back_from_a_backup_sends_nothing_twice(
     assert "older than" not in again.err
 
 
+def test_a_ledger_is_stale_again_if_it_loses_what_it_has_imported(
+    program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
+) -> None:
+    other = write_rows(tmp_path / "other.csv", [grant(40, 40)])
+    assert program("submit", other, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    back_up(ledger, tmp_path / "backup.db")
+    assert program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant)).code == 0
+    for _ in range(2):
+        put_back(tmp_path / "backup.db", ledger)
+        ended = program("submit", path, *OPTIONS, "--ledger", ledger, env=environment(tenant))
+        assert ended.code == 0, ended.err
+        assert "older than this machine has seen it" in ended.err
+        assert "Imported 30 requested changes" in ended.err
+    assert accepted(tenant) == once(map(pair_of, [*ROWS, grant(40, 40)]))
+
+
 def test_a_plan_made_with_a_ledger_that_was_put_back_says_so(
     program: Program, tenant: RunningSandbox, path: Path, ledger: Path, tmp_path: Path
 ) -> None:
