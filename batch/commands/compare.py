@@ -166,7 +166,7 @@ class CommandComparison:
         runs = [run for run in self._ledger.runs.all() if run.tenant == tenant]
         kept = [run.id for run in runs if run.id in gone or run.input_digest.startswith((LOST_RUN, IMPORT))]
         kept_now: Mapping[Head, Standing] = {}
-        # Another process may claim while this one writes: an older head must not replace the one that it has kept.
+        # Another process may claim meanwhile, and keep a newer head: an older one must not replace it.
         while (newest := self._ledger.lost.newest(kept)).keys() != kept_now.keys():
             for head, standing in newest.items():
                 self._ledger.requests.on_claimed(head, standing)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice
 from batch.errors import StoppedError
-from batch.status.compare import is_listed
+from batch.status.compare import LONG_AGO, is_listed
 from batch.status.evidence import LOOK_BACK, SKEW
 from batch.status.matching import request_id
 from batch.tenant.status import ListingForbiddenError, Query, all_rows, pages
@@ -23,6 +23,7 @@ from batch.text import RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import datetime
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
@@ -38,9 +39,6 @@ OVERLAP: Final = timedelta(seconds=60)
 
 NEAR: Final = timedelta(seconds=10)
 """How much earlier than the newest accepted row rows are read: nothing that is unknown was sent before it."""
-
-_EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before anything was requested."""
 
 LOOKS: Final = 4
 """How often a stale ledger's comparison looks for the last accepted requests, each time after the whole wait."""
@@ -280,7 +278,7 @@ def read_since(age: LedgerAge, offset: timedelta, now: datetime, *, stale: bool)
         return age.answered - (LOOK_BACK if stale else OVERLAP)
     if stale and (age.since is None or age.since > now):
         # Our clock was ahead when the ledger was written, nobody knows by how much.
-        return _EVER
+        return LONG_AGO
     newest = min(age.since, now) if age.since is not None else now
     return newest + offset - (LOOK_BACK if stale else SKEW)
 

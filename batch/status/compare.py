@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 LOST_RUN: Final = "lost "
 """Begins the digest of a run that has requests in the place of some that the ledger has lost."""
 
-_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before anything was requested."""
 
 
 def sent_since(run: Run) -> datetime:
     """From when on, by our clock, a run may have sent requests: what a ledger has lost was sent at any time before."""
-    return _LONG_AGO if run.input_digest.startswith(LOST_RUN) else run.started_at
+    return LONG_AGO if run.input_digest.startswith(LOST_RUN) else run.started_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
