@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import defaultdict
 from dataclasses import replace
 from itertools import product
@@ -66,6 +67,9 @@ class Requests:
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
         self._standing: dict[str, Standing] = {}
+        # Answers are recorded while the next requests are claimed, by another thread: what is on its way changes, and
+        # is kept outside of the ledger, in one step.
+        self._following = threading.Lock()
         self._followed: dict[str, Followed] = {}
         engine.update_execution_options(**{FOLLOWED: self._followed})
         self.on_claimed: Callable[[Head, Standing], None] = lambda _head, _standing: None
@@ -139,8 +143,9 @@ class Requests:
             )
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
-        self._standing[run.id].claim(run, bodies, shared=[row.number for row in rows if row.envelope is not None])
-        self.on_claimed(head, self._standing[run.id])
+        with self._following:
+            self._standing[run.id].claim(run, bodies, shared=[row.number for row in rows if row.envelope is not None])
+            self.on_claimed(head, self._standing[run.id])
         return bodies
 
     def require_claims(self, run: Run) -> None:
@@ -229,14 +234,14 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in existing_of(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings, answered[-1].at)
-        doubtful = self._standing.setdefault(answered[0].request.run, Standing()).doubtful
-        for one in answered:
-            if one.decision.event is not Event.UNDECIDED:
-                doubtful.pop(one.request.number, None)
-        if listed := [
-            one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing
-        ]:
-            self.on_accepted(listed[-1], doubtful)
+        listed = [one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing]
+        with self._following:
+            doubtful = self._standing.setdefault(answered[0].request.run, Standing()).doubtful
+            for one in answered:
+                if one.decision.event is not Event.UNDECIDED:
+                    doubtful.pop(one.request.number, None)
+            if listed:
+                self.on_accepted(listed[-1], doubtful)
 
     def failures(self, run: Run) -> Failures:
         """The run's planned requests that have failed, and how often others have."""
@@ -337,7 +342,8 @@ class Requests:
                     leave_to_others(connection, request.run, [request.number], now, self._new_id)
             if parts or request.run not in self._standing:
                 self._standing[request.run] = standing(connection, request.run)
-        self._standing[request.run].settle(request.number, arrived=arrived)
+        with self._following:
+            self._standing[request.run].settle(request.number, arrived=arrived)
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""

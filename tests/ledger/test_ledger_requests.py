@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,11 @@ from tests.ledger.ledger_helpers import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch.ledger.standing import Standing
     from batch.ledger.store import Ledger
+    from batch.model import Head
 from batch.model import Request
 
 LATER = NOW + timedelta(seconds=5)
@@ -133,6 +138,54 @@ def test_simultaneous_claims_never_return_the_same_request(path: Place, ledger: 
     with open_ledger(path) as other, ThreadPoolExecutor(6) as threads:
         claimed = list(threads.map(lambda number: claim(other if number % 2 else ledger, run).number, range(60)))
     assert sorted(claimed) == list(range(1, 61))
+
+
+def test_what_a_claim_keeps_does_not_change_while_answers_are_recorded(ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    first, second = claim(ledger, run), claim(ledger, run)
+    record(ledger, second, FAILED)
+    settle = partial(ledger.requests.settle, second, arrived=True, now=LATER, process=ME)
+    kept: list[list[int]] = []
+    with ThreadPoolExecutor(2) as threads:
+        begun: list[Future[None]] = []
+
+        def keep(_head: Head, standing: Standing) -> None:
+            seen: list[int] = []
+            for number in standing.doubtful:
+                if not seen:
+                    begun.extend((threads.submit(record, ledger, first, ACCEPTED), threads.submit(settle)))
+                    # They are in the ledger soon. What is on its way follows once this is kept.
+                    wait(begun, timeout=0.3)
+                seen.append(number)
+            kept.append(seen)
+
+        ledger.requests.on_claimed = keep
+        claim(ledger, run)
+        for one in begun:
+            one.result()
+    assert kept == [[1, 2, 3]]
+    assert ledger.runs.tally(run).changes == {State.ACCEPTED: 2, State.SENDING: 1}
+
+
+def test_what_an_answer_keeps_does_not_change_while_requests_are_claimed(ledger: Ledger) -> None:
+    run = write(ledger, *singles(3))
+    first, _ = claim(ledger, run), claim(ledger, run)
+    kept: list[list[int]] = []
+    with ThreadPoolExecutor(1) as threads:
+        begun: list[Future[Request]] = []
+
+        def keep(_request: Request, doubtful: Iterable[int]) -> None:
+            seen: list[int] = []
+            for number in doubtful:
+                begun.append(threads.submit(claim, ledger, run))
+                wait(begun, timeout=0.3)
+                seen.append(number)
+            kept.append(seen)
+
+        ledger.requests.on_accepted = keep
+        record(ledger, first, ACCEPTED)
+        assert [one.result().number for one in begun] == [3]
+    assert kept == [[2]]
 
 
 @pytest.mark.parametrize(
