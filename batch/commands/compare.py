@@ -11,6 +11,7 @@ from batch.commands.import_ import ImportReader
 from batch.commands.lost_runs import restore_doubts
 from batch.commands.session import notices_on, require_fit_token
 from batch.errors import RunHeldError, SettingsError, StoppedError
+from batch.ledger.standing import doubtful_of
 from batch.loops.compare import Comparison, not_proven
 from batch.model import IMPORT
 from batch.status.adopt import AdoptionOutcome
@@ -106,6 +107,8 @@ class CommandComparison:
         if compared.forgotten:
             raise _forgotten(compared.forgotten)
         doubted = self._ledger.lost.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
+        # Whatever another machine has planned anew since, in the place of what was planned until then.
+        self._restore(doubtful_of(lost.values()))
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(
                 f"{count(in_doubt, 'planned request')} may have been sent although the ledger does not say so: "
@@ -130,7 +133,7 @@ class CommandComparison:
             lost = {head: heads.standing(ledger_id, head) for head in gone} if heads is not None else {}
             if heads is not None and lost:
                 _require_readable(lost, heads.folder / ledger_id)
-                self._restore([one for known in lost.values() for one in known.doubtful.values()])
+                self._restore(doubtful_of(lost.values()))
             users = tenants.requesters(tenant) | (heads.users(ledger_id, names) if heads is not None else set())
             comparison = Comparison(
                 ledger=self._ledger,

@@ -26,6 +26,7 @@ from batch.ledger.remembered import forgotten_of, remembered_of, rows_elsewhere,
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, load_request, load_requests
 from batch.ledger.runs import RUN, as_run
+from batch.ledger.standing import doubtful_of
 from batch.ledger.track import write_statuses
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
@@ -230,9 +231,7 @@ class Gaps:
             accounts = _accounts(connection, url, new, is_behind=is_behind)
             bodies = {attempt_id(row) for row in new}
             sent = {
-                one.request.id: replace(one, arrived=one.arrived or one.body in bodies)
-                for standing in lost
-                for one in standing.doubtful.values()
+                one.request.id: replace(one, arrived=one.arrived or one.body in bodies) for one in doubtful_of(lost)
             }
             open_rows = [row for row, account in accounts if account is not Account.KNOWN]
             other, theirs = rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))

@@ -18,7 +18,7 @@ from batch.ledger.holders import refuse_if_held
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
-from batch.ledger.standing import Sent, standing
+from batch.ledger.standing import Sent, doubtful_of, standing
 from batch.states import IN_DOUBT, VOID, Event, State
 from batch.status.compare import LOST_RUN
 from batch.status.matching import attempt_id, request_id
@@ -126,7 +126,7 @@ class LostRequests:
         Raises:
             RunHeldError: Another process works on one of the runs.
         """
-        doubtful = [one for known in lost.values() for one in known.doubtful.values()]
+        doubtful = doubtful_of(lost.values())
         sent = {one.request.id: one for one in sorted(doubtful, key=lambda one: one.arrived)}
         alone = {head.run: known.alone for head, known in lost.items()}
         with writing(self._engine) as connection:

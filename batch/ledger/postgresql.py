@@ -155,7 +155,7 @@ class Server:
         """Refuse a server that is not the one from before: it may lack the last transactions."""
         with raw.cursor() as cursor:
             cursor.execute(STARTED)
-            self._started = float(cursor.fetchone()[0])
+            started = float(cursor.fetchone()[0])
             cursor.execute("SELECT oid::text FROM pg_database WHERE datname = current_database()")
             identity = [cursor.fetchone()]
             for asked in IDENTITY:
@@ -172,6 +172,8 @@ class Server:
                 self._identity = tuple(identity)
             if self._identity != tuple(identity):
                 self._lost = "another server answers than before, which may lack the last transactions"
+            else:
+                self._started = started
         self.require_same()
 
     def require_same(self) -> None:

@@ -27,7 +27,7 @@ from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests
 from batch.ledger.seals import Sealed, check_run, require_ours, seal_of
 from batch.ledger.sessions import Lock
-from batch.ledger.standing import Standing, standing
+from batch.ledger.standing import Standing, in_turn, standing
 from batch.ledger.submit_once import leave_to_others
 from batch.ledger.track import write_statuses
 from batch.ledger.waves import clock_of, rows_within
@@ -67,9 +67,7 @@ class Requests:
         self._new_id = new_id
         self._heads: dict[str, Head] = {}
         self._standing: dict[str, Standing] = {}
-        # Answers are recorded while the next requests are claimed, by another thread: what is on its way changes, and
-        # is kept outside of the ledger, in one step.
-        self._following = threading.Lock()
+        self.turn = threading.Lock()
         self._followed: dict[str, Followed] = {}
         engine.update_execution_options(**{FOLLOWED: self._followed})
         self.on_claimed: Callable[[Head, Standing], None] = lambda _head, _standing: None
@@ -77,6 +75,7 @@ class Requests:
         self.on_accepted: Callable[[Request, Iterable[int]], None] = lambda _request, _doubtful: None
         """Takes the newest request that was recorded as accepted, if the tenant lists all of it; and those in doubt."""
 
+    @in_turn
     def claim(
         self,
         run: Run,
@@ -143,9 +142,8 @@ class Requests:
             )
             head = replace(head, sent=max([sent, *(request.number for request in loaded if request.parent is None)]))
         self._heads[run.id] = head
-        with self._following:
-            self._standing[run.id].claim(run, bodies, shared=[row.number for row in rows if row.envelope is not None])
-            self.on_claimed(head, self._standing[run.id])
+        self._standing[run.id].claim(run, bodies, shared=[row.number for row in rows if row.envelope is not None])
+        self.on_claimed(head, self._standing[run.id])
         return bodies
 
     def require_claims(self, run: Run) -> None:
@@ -203,6 +201,7 @@ class Requests:
             if free[request.number] != seal_of(request):
                 raise changed(run_id, [f"request {request.number} was changed"])
 
+    @in_turn
     def record(self, *answered: Answered, process: Process) -> None:
         """Records answers to the latest attempts of requests of one run, and moves the requests accordingly.
 
@@ -234,14 +233,14 @@ class Requests:
                 envelopes.part(connection, alone)
             if findings := [found for one in answered for found in existing_of(one)]:
                 write_statuses(connection, _tenant_of(connection, answered[0].request.run), findings, answered[-1].at)
+        doubtful = self._standing.setdefault(answered[0].request.run, Standing()).doubtful
+        for one in answered:
+            if one.decision.event is not Event.UNDECIDED:
+                doubtful.pop(one.request.number, None)
         listed = [one.request for one in answered if one.decision.event is Event.ACCEPTED and not one.answer.existing]
-        with self._following:
-            doubtful = self._standing.setdefault(answered[0].request.run, Standing()).doubtful
-            for one in answered:
-                if one.decision.event is not Event.UNDECIDED:
-                    doubtful.pop(one.request.number, None)
-            if listed:
-                self.on_accepted(listed[-1], doubtful)
+        if listed:
+            # The newest head may have a request under its number that is there in parts by now.
+            self.on_accepted(listed[-1], doubtful.keys() | {one.request.number for one in doubtful.values()})
 
     def failures(self, run: Run) -> Failures:
         """The run's planned requests that have failed, and how often others have."""
@@ -298,6 +297,7 @@ class Requests:
             (doubt,) = load_doubts(connection, [row])
             return replace(doubt, request=replace(doubt.request, within=request.within))
 
+    @in_turn
     def settle(
         self,
         request: Request,
@@ -340,10 +340,10 @@ class Requests:
                 _keep_held(connection, request, held, now)
                 if not arrived:
                     leave_to_others(connection, request.run, [request.number], now, self._new_id)
-            if parts or request.run not in self._standing:
-                self._standing[request.run] = standing(connection, request.run)
-        with self._following:
-            self._standing[request.run].settle(request.number, arrived=arrived)
+            known = None if parts else self._standing.get(request.run)
+            known = known or standing(connection, request.run)
+        known.settle(request.number, arrived=arrived)
+        self._standing[request.run] = known
 
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""

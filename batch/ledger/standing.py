@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from batch.states import IN_DOUBT
 from batch.text import RequestId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from sqlalchemy.engine import Connection
 
@@ -81,6 +82,30 @@ class Standing:
             self.doubtful.update(
                 (other, replace(sent, arrived=True)) for other, sent in self.doubtful.items() if sent.body == one.body
             )
+
+
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
+
+
+def in_turn(method: Callable[Concatenate[Any, _P], _Result]) -> Callable[Concatenate[Any, _P], _Result]:
+    """Lets one such method of an object work at a time, by the lock that is its `turn`.
+
+    Answers are recorded and doubts are settled while the next requests are claimed, each by a thread of its own. What
+    they change in a Standing, and what is kept outside of the ledger, must come in the order of their transactions.
+    """
+
+    @functools.wraps(method)
+    def alone(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _Result:
+        with self.turn:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
+def doubtful_of(lost: Iterable[Standing]) -> list[Sent]:
+    """The requests in doubt of several runs."""
+    return [one for known in lost for one in known.doubtful.values()]
 
 
 def standing(connection: Connection, run_id: str) -> Standing:

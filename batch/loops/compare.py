@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch.answers.events import Notice
 from batch.errors import StoppedError
+from batch.ledger.standing import doubtful_of
 from batch.status.compare import LONG_AGO, is_listed
 from batch.status.evidence import LOOK_BACK, SKEW
 from batch.status.matching import request_id
@@ -145,9 +146,11 @@ class Comparison:
             raise not_proven("its list shows no request that this ledger knows as accepted", stale)
         arrived = [one.sent for one in self._accepted if one.sent is not None]
         arrived += await asyncio.to_thread(self._ledger.lost.given_up, rows)
-        # What the list shows in part has arrived as a whole.
-        if in_part := [one for one in arrived if not is_listed(one.request, rows)]:
-            await asyncio.to_thread(self._restore, in_part)
+        # What the list shows in part has arrived as a whole. What was on its way may have been planned anew meanwhile,
+        # by a machine that does not know of it.
+        may_miss = [one for one in arrived if not is_listed(one.request, rows)]
+        if may_miss := may_miss + doubtful_of(self._lost):
+            await asyncio.to_thread(self._restore, may_miss)
         return await asyncio.to_thread(
             self._ledger.gaps.take,
             self._tenant,

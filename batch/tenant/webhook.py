@@ -50,8 +50,8 @@ class Webhook:
         """
         if self._url:
             thread = threading.Thread(target=self._post, args=(event, document), name="webhook", daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def close(self) -> Iterator[str]:
         """Wait for what is on its way, for a few seconds at most; the sentences say what has not arrived."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ from batch.ledger.process import SILENT_FOR
 from batch.model import Answer, Failure, Form, Part
 from batch.plan.body import body_of, encode
 from batch.states import State
+from batch.status.evidence import parts_by_arrival
 from tests.builders import NOW, change, product
 from tests.ledger.ledger_helpers import (
     ACCEPTED,
@@ -186,6 +188,43 @@ def test_what_an_answer_keeps_does_not_change_while_requests_are_claimed(ledger:
         record(ledger, first, ACCEPTED)
         assert [one.result().number for one in begun] == [3]
     assert kept == [[2]]
+
+
+def test_a_request_that_is_claimed_again_at_once_is_on_its_way(ledger: Ledger) -> None:
+    run = write(ledger, *singles(2))
+    first = claim(ledger, run)
+    kept: list[tuple[int, ...]] = []
+    ledger.requests.on_claimed = lambda _head, standing: kept.append(tuple(standing.doubtful))
+    with ThreadPoolExecutor(1) as threads:
+        again: list[Future[Request]] = []
+
+        def claim_again(_connection: object, _record: object) -> None:
+            if not again:
+                # The answer is in the ledger, and nothing has followed yet.
+                again.append(threads.submit(claim, ledger, run))
+                wait(again, timeout=0.3)
+
+        sa.event.listen(sa.Pool, "checkin", claim_again)
+        try:
+            record(ledger, first, THROTTLED)
+        finally:
+            sa.event.remove(sa.Pool, "checkin", claim_again)
+        assert again[0].result().attempts == 2
+    claim(ledger, run)
+    assert kept == [(1,), (1, 2)]
+
+
+def test_a_request_that_stands_in_parts_is_kept_under_its_own_number_too(ledger: Ledger) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0"]), [change("i2", "r0")])
+    whole, other = claim(ledger, run), claim(ledger, run)
+    record(ledger, whole, FAILED)
+    parts = parts_by_arrival(whole, {(0, 0)})
+    ledger.requests.settle(whole, arrived=True, parts=parts, now=LATER, process=ME)
+    kept: list[set[int]] = []
+    ledger.requests.on_accepted = lambda _request, doubtful: kept.append(set(doubtful))
+    record(ledger, other, ACCEPTED)
+    ((number,),) = [[doubt.request.number for doubt in ledger.requests.doubts(run)]]
+    assert kept == [{whole.number, number}]
 
 
 @pytest.mark.parametrize(
