@@ -16,7 +16,7 @@ from batch.states import VOID
 from batch.validate.rows import CHANGE_COLUMNS, EXTENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
 
@@ -124,6 +124,29 @@ def left_to_others(again: pl.DataFrame, known: pl.DataFrame, imports: Collection
     newest = before.unique("change", keep="last", maintain_order=True).filter(same)
     going = pl.concat([both.filter(is_later), newest]).unique("change", keep="first", maintain_order=True)
     return going.sort("change").select("request", *KEY, pl.col("known_run").alias("by"))
+
+
+def doubted_again(
+    unsure: Iterable[int], changes: Mapping[int, Collection[object]], parts: Mapping[int, Collection[int]]
+) -> list[int]:
+    """The requests that must be doubted again before changes are sent (again), so that each change is doubted once.
+
+    Args:
+        unsure: Numbers of requests that may have arrived, whatever another machine says.
+        changes: The changes that are about to be sent, by the numbers of the requests that have them.
+        parts: Of requests that were divided, their parts.
+    """
+
+    def inside(number: int) -> set[int]:
+        return {one for part in parts.get(number, ()) for one in (part, *inside(part))}
+
+    def left(number: int) -> set[object]:
+        return set(changes.get(number, ())).difference(*(changes.get(part, ()) for part in inside(number)))
+
+    # A part stands for its changes: what is left of a request that was divided is what no part has.
+    found = [number for number in unsure if left(number)]
+    # A request that is doubted again has the changes of its parts, too.
+    return [number for number in found if not any(number in inside(whole) for whole in found)]
 
 
 def _is_outcome(outcomes: Collection[str]) -> pl.Expr:

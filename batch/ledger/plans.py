@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 import sqlalchemy as sa
 
+from batch.dedupe.again import doubted_again
 from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
 from batch.dedupe.overlap import ACCESS, KEY
 from batch.errors import BrokenPromiseError, StoppedError
@@ -204,13 +205,7 @@ class Plans:
         with writing(self._engine) as connection:
             refuse_if_held(connection, run, process, now)
             sealed = check_run(connection, run.id)
-
-            def of_parts(number: int) -> set[object]:
-                parts = sealed.parts.get(number, ())
-                return {one for part in parts for one in (*changes.get(part, ()), *of_parts(part))}
-
-            # A part stands for its changes: what is left of a request that was divided is what no part has.
-            found = [number for number in sealed.mistrusted if set(changes.get(number, ())) - of_parts(number)]
+            found = doubted_again(sealed.mistrusted, changes, sealed.parts)
             if not found:
                 return 0, ""
             requests = list(requests_of(connection, sorted(found)))

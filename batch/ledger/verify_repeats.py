@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from batch.api.tenant_outcome import RESUBMITTABLE, TenantOutcome, tenant_outcome
 from batch.ledger import tables as t
 from batch.ledger.doubts import BY_HAND
+from batch.ledger.events import LOST
 from batch.model import IMPORT
 from batch.states import VOID, Event, State
 from batch.status.compare import LOST_RUN
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _IDENTITIES_AT_ONCE: Final = 100_000
 _IS_IMPORT: Final = t.run.c.input_digest.startswith(IMPORT)
 _IS_LOST: Final = t.run.c.input_digest.startswith(LOST_RUN)
+_LOST_ATTEMPTS: Final = sa.select(t.event.c.request).where(
+    t.event.c.event == Event.CLAIMED.value, t.event.c.detail.contains(f'"{LOST}": ', autoescape=True)
+)
 _BY_HAND: Final = sa.select(t.event.c.request).where(
     t.event.c.event == Event.FOUND.value, t.event.c.detail == json.dumps(dict(BY_HAND))
 )
@@ -90,8 +94,8 @@ def _repeats_of(
         .join(t.detail, t.detail.c.id == i.detail)
         .outerjoin(t.track, (k.request == r.request) & (k.identity == r.identity) & (k.item == i.item))
         .outerjoin(t.finding, t.finding.c.id == k.finding)
-        # Another machine may have sent the same as a request that is in doubt as lost.
-        .where(live, part, ~(_IS_LOST & (t.request.c.state == State.UNCONFIRMED.value)))
+        # Another machine may have sent the same as a request that is in doubt for an attempt that the ledger has lost.
+        .where(live, part, ~(t.request.c.number.in_(_LOST_ATTEMPTS) & (t.request.c.state == State.UNCONFIRMED.value)))
         # An imported request can be older than its number suggests, as in dedupe.age.
         .order_by(
             p.first,

@@ -67,7 +67,7 @@ class Account(Enum):
     """The ledger knows that it was submitted, or it is not of our making."""
     UNKNOWN = "unknown"
     """One of our requests asked for it, and the ledger does not have it as submitted: it has no such request, or that
-    was discarded."""
+    was discarded. Or the row has no id, and asks for what the ledger has given up."""
 
 
 def pair_keys(row: StatusRow) -> tuple[str, str]:
@@ -139,7 +139,9 @@ def account_for(
     is_missing = exact is None or any(
         change.state is State.DISCARDED and change.id.number >= exact.id.number for change in changes
     )
-    return Account.UNKNOWN if name is not None and is_missing and is_other else Account.KNOWN
+    if name is None:
+        is_missing = _was_given_up(row, changes, may_lack_dates=may_lack_dates)
+    return Account.UNKNOWN if is_missing and is_other else Account.KNOWN
 
 
 def accounts_for(
@@ -179,6 +181,16 @@ def _is_same(row: StatusRow, change: Remembered, *, may_lack_dates: bool) -> boo
         moment(change.start_date),
         moment(change.remove_date),
     )
+
+
+def _was_given_up(row: StatusRow, changes: Sequence[Remembered], *, may_lack_dates: bool) -> bool:
+    """Whether all that the ledger has of a row's change was given up before it was sent, as far as the ledger knows.
+
+    No other script of the same user is likely to have asked for exactly this since. A list may hide our ids.
+    """
+    given_up = all(change.state in {State.SPLIT, State.DISCARDED} for change in changes)
+    asked_for = any(_is_same(row, change, may_lack_dates=may_lack_dates) for change in changes)
+    return given_up and asked_for and not _came_to_nothing(row)
 
 
 def _came_to_nothing(row: StatusRow) -> bool:

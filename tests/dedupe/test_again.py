@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from batch.api.account_key import ID, account_key
-from batch.dedupe.again import left_to_others
+from batch.dedupe.again import doubted_again, left_to_others
 from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
 from batch.dedupe.overlap import KEY
 
@@ -71,3 +71,20 @@ def test_another_account_is_another_change() -> None:
     first, second = account_key({ID: "1"}), account_key({ID: "2"})
     assert going(known(4, account=second), account=first) == []
     assert going(known(4), account=first) == ["other"]
+
+
+def test_what_is_left_of_a_divided_request_and_its_part_are_doubted_together() -> None:
+    changes, parts = {12: ["a", "b"], 22: ["b"]}, {12: [22]}
+    assert doubted_again([12, 22], changes, parts) == [12], "b would be in doubt twice, and could be sent twice"
+
+
+def test_a_part_that_is_in_a_part_is_doubted_with_the_whole() -> None:
+    assert doubted_again([12, 30], {12: ["a", "b", "c"], 30: ["c"]}, {12: [22], 22: [30]}) == [12]
+
+
+def test_parts_that_have_all_changes_of_their_request_stand_for_it() -> None:
+    assert doubted_again([12, 22, 23], {12: ["a", "b"], 22: ["a"], 23: ["b"]}, {12: [22, 23]}) == [22, 23]
+
+
+def test_a_request_whose_changes_are_not_about_to_be_sent_is_left_alone() -> None:
+    assert doubted_again([12, 13], {13: ["a"]}, {}) == [13]

@@ -15,6 +15,7 @@ from batch.model import Head
 from batch.states import State
 from tests.builders import NOW, our_row, product, request
 from tests.ledger.ledger_helpers import (
+    ACCEPTED,
     FAILED,
     ME,
     THROTTLED,
@@ -284,3 +285,15 @@ def test_a_ledger_that_has_no_answer_yet_is_compared_since_it_was_made(ledger: L
     assert ledger.gaps.age(run.tenant).since == NOW
     record(ledger, claim(ledger, run, later), THROTTLED, now=later)
     assert ledger.gaps.age(run.tenant).since == later
+
+
+def test_what_is_in_doubt_for_a_lost_attempt_may_have_been_sent_at_another_address_too(ledger: Ledger) -> None:
+    other, pairs = "https://other.example", product(["i0", "i1"], ["r0", "r1"])
+    mine, theirs = write(ledger, pairs), write(ledger, pairs, tenant=other)
+    record(ledger, claim(ledger, theirs), ACCEPTED)
+    ledger.runs.release(theirs, ME, NOW)
+    head = Head(run=mine.id, number=40, hash="1" * 64, sent=1)
+    assert ledger.lost.doubt_claimed({head: Standing()}, ME, NOW) == 1
+    for url in (mine.tenant, other):
+        ledger.tenants.bind(url, ["4711"], ME, NOW)
+    assert ledger.verify() == (), "whoever sent it did not know of the lost attempt"

@@ -77,6 +77,19 @@ def test_what_another_script_grants_for_ever_is_no_arrival_of_a_grant_with_an_en
     assert account_for(row(ELSEWHERE, 3), [planned], RUNS) == planned, "it has an id of ours"
 
 
+@pytest.mark.parametrize("state", [State.SPLIT, State.DISCARDED])
+def test_what_was_given_up_and_then_requested_without_an_id_is_unknown(state: State) -> None:
+    without_id, given_up = our_row("", state="EXECUTING"), change(OURS, 7, state)
+    assert account_for(without_id, [given_up], RUNS) is Account.UNKNOWN
+    assert account_for(our_row("", state="CANCELLED"), [given_up], RUNS) is Account.KNOWN
+    assert account_for(without_id, [change(OURS, 7, state, Operation.REVOKE)], RUNS) is Account.KNOWN
+    for other in (State.ACCEPTED, State.REFUSED, State.UNCONFIRMED):
+        assert account_for(without_id, [given_up, change(CORRECTED, 20, other)], RUNS) is Account.KNOWN, other
+    planned = change(CORRECTED, 20, State.PLANNED)
+    assert account_for(without_id, [given_up, planned], RUNS) == planned
+    assert account_for(without_id, [], RUNS) is Account.KNOWN, "anybody may have asked"
+
+
 def test_another_operation_does_not_make_a_request_known() -> None:
     held = change(OURS, 7, State.ACCEPTED, Operation.REVOKE)
     assert account_for(row(OURS, 40), [held], RUNS) is Account.UNKNOWN
