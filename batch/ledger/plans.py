@@ -225,7 +225,8 @@ class Plans:
                 move(connection, alike, State(state), Event.MISTRUSTED, now)
             entries = [Entry(event=Event.MISTRUSTED, at=now, request=request.number) for request in requests]
             events.append(connection, run.id, entries)
-            if planned and gone:
+            # Those that are in doubt again themselves are planned no more.
+            if gone and (planned := sorted({*planned} - {*found})):
                 again = sorted({key for number in gone for key in changes[number]}, key=str)
                 wanted = pl.DataFrame(again, schema=dict.fromkeys(KEY, pl.String), orient="row")
                 since = TakenOver(requests=tuple(planned), process=process)

@@ -228,6 +228,25 @@ def test_what_was_planned_since_for_a_request_that_is_in_doubt_again_is_taken_aw
     assert ledger.verify() == ()
 
 
+def test_what_is_in_doubt_again_itself_is_not_taken_away_as_planned(ledger: Ledger, path: Place) -> None:
+    run = write(ledger, *(product([item], ["r1"]) for item in ("i1", "i2")))
+    for _ in range(2):
+        record(ledger, claim(ledger, run), FAILED)
+    ledger.runs.release(run, ME, NOW)
+    with open_ledger(path, key=lambda: THIEF) as elsewhere:
+        elsewhere.runs.hold(run, ME, NOW)
+        for doubt in elsewhere.requests.doubts(run):
+            elsewhere.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+        elsewhere.runs.release(run, ME, NOW)
+        plan, taken = plan_of(product(["i1"], ["r1"])), TakenOver(requests=(1,), process=ME)
+        elsewhere.plans.write(new_run("other"), plan, upto=newest(elsewhere), now=NOW, taken=taken)
+    assert states(path) == {1: "SPLIT", 2: "PLANNED", 3: "PLANNED"}
+    changes = {1: [("i1", "ROLE", "r1", "")], 2: [("i2", "ROLE", "r1", "")]}
+    assert ledger.plans.mistrust(run, changes, ME, NOW, planned=[2, 3])[0] == 2
+    assert states(path) == {1: "UNCONFIRMED", 2: "UNCONFIRMED", 3: "SPLIT"}
+    assert ledger.verify() == ()
+
+
 def test_nobody_else_can_say_that_they_made_the_latest_attempt(ledger: Ledger, path: Place) -> None:
     """It would end the wait for a process of this machine that still sends the request."""
     run = write(ledger, *singles(1))
