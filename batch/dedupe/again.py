@@ -143,7 +143,7 @@ def doubted_again(
     def left(number: int) -> set[object]:
         return set(changes.get(number, ())).difference(*(changes.get(part, ()) for part in inside(number)))
 
-    # A part stands for its changes: what is left of a request that was divided is what no part has.
+    # The parts of a request that was divided have its changes. What no part has is left to the request itself.
     found = [number for number in unsure if left(number)]
     # A request that is doubted again has the changes of its parts, too.
     return [number for number in found if not any(number in inside(whole) for whole in found)]

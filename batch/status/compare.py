@@ -184,9 +184,9 @@ def _is_same(row: StatusRow, change: Remembered, *, may_lack_dates: bool) -> boo
 
 
 def _was_given_up(row: StatusRow, changes: Sequence[Remembered], *, may_lack_dates: bool) -> bool:
-    """Whether all that the ledger has of a row's change was given up before it was sent, as far as the ledger knows.
+    """Whether the ledger has planned the row's change, and has given it up each time.
 
-    No other script of the same user is likely to have asked for exactly this since. A list may hide our ids.
+    The list may hide our ids, and another script of the same user is not likely to have asked for the same since.
     """
     given_up = all(change.state in {State.SPLIT, State.DISCARDED} for change in changes)
     asked_for = any(_is_same(row, change, may_lack_dates=may_lack_dates) for change in changes)
