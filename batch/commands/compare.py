@@ -107,7 +107,7 @@ class CommandComparison:
         if compared.forgotten:
             raise _forgotten(compared.forgotten)
         doubted = self._ledger.lost.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
-        # Another machine may have planned anew what was still planned a moment ago.
+        # Another machine may have replaced requests that were still planned a moment ago.
         self._restore(doubtful_of(lost.values()))
         if in_doubt := compared.in_doubt + doubted:
             self._screen.say(

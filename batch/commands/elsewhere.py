@@ -74,8 +74,8 @@ def _asked(requests: Iterable[Request]) -> set[tuple[str, str]]:
 
 def _may_be_lost(tenant: str, other: str, file: Path) -> SettingsError:
     return SettingsError(
-        f"Some of these changes may have been submitted to {other} already: the ledger was put back or copied, and has "
-        f"lost what was sent there. It may be the same tenant as {tenant}: only a token from {other} shows that.",
+        f"Some of these changes may have been submitted to {other} already: the ledger was put back or copied, and "
+        f"has no record of them. {other} and {tenant} may be one tenant: only a token from {other} can tell.",
         next_step="Nothing more was sent, and the changes stay planned. Run `access-batch doctor --base-url "
         f"{other}` once, then the same command again. If tokens from there name no tenant, that changes nothing: run "
         f"this command with --base-url {other} instead, and leave out what you have submitted to {tenant} before. If "
