@@ -152,7 +152,7 @@ class _Audit:
     def _comparison(self) -> Comparison:
         """The list, which was read first, against the ledger as it is now: it knows of everything that is listed."""
         lines = chain.from_iterable(ledger_lines(self._ledger.tracks.lines(run)) for run in self._runs)
-        each = [self._ledger.requests.attempt_ids(run) for run in self._runs]
+        each = [self._ledger.tracks.attempt_ids(run) for run in self._runs]
         attempts = {number: ids for of_run, _ in each for number, ids in of_run.items()}
         found = {number: ids for _, of_run in each for number, ids in of_run.items()}
         others = (run for run in self._ledger.runs.all() if run.imported and run.tenant == self._runs[0].tenant)

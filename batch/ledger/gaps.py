@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
-from batch.api.status_row import ChangeStatus
 from batch.errors import RunHeldError
-from batch.ledger import doubts, events
+from batch.ledger import events
 from batch.ledger import tables as t
-from batch.ledger.attempts import doubt_planned, ended
+from batch.ledger.arrivals import accounts_of, record
+from batch.ledger.attempts import doubt_planned
 from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import planned_companions
-from batch.ledger.events import Entry
 from batch.ledger.holders import refuse_if_held
 from batch.ledger.lost import restored
-from batch.ledger.moving import divide, move
-from batch.ledger.remembered import forgotten_of, remembered_of, rows_elsewhere, runs_elsewhere
+from batch.ledger.remembered import forgotten_of, rows_elsewhere, runs_elsewhere
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import REQUEST, load_request, load_requests
+from batch.ledger.rows import REQUEST, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
 from batch.ledger.standing import doubtful_of
-from batch.ledger.track import write_statuses
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
 from batch.states import Event, State
-from batch.status.compare import Account, Remembered, accounts_for, pair_keys
-from batch.status.evidence import parts_by_arrival
+from batch.status.compare import Account, Remembered, pair_keys
 from batch.status.matching import attempt_id, request_id
-from batch.status.progress import UNNAMED
-from batch.text import RequestId, instant, key_of
+from batch.text import RequestId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -228,7 +221,7 @@ class Gaps:
         known = self.accepted(rows)
         new = [row for row in rows if RequestId.read(request_id(row)) not in known]
         with writing(self._engine) as connection:
-            accounts = _accounts(connection, url, new, is_behind=is_behind)
+            accounts = accounts_of(connection, url, new, is_behind=is_behind)
             bodies = {attempt_id(row) for row in new}
             sent = {
                 one.request.id: replace(one, arrived=one.arrived or one.body in bodies) for one in doubtful_of(lost)
@@ -236,7 +229,7 @@ class Gaps:
             open_rows = [row for row, account in accounts if account is not Account.KNOWN]
             other, theirs = rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))
             if other:
-                of_other = _accounts(connection, other, theirs, is_behind=is_behind)
+                of_other = accounts_of(connection, other, theirs, is_behind=is_behind)
                 taken = self._take(connection, other, process, of_other, now, sent)
                 return replace(taken, unknown=(), other=other)
             return self._take(connection, url, process, accounts, now, sent)
@@ -260,9 +253,18 @@ class Gaps:
         free, held = _free_and_held(connection, arrived, process, now)
         companions = planned_companions(connection, sorted(whole & free.keys()), arrived)
         taken = [
-            self._divide(connection, url, number, listed, now, free=free[number], whole=number in whole)
-            for number, listed in arrived.items()
-            if number in free
+            record(
+                connection,
+                url,
+                request,
+                arrived[request.number],
+                now,
+                state=free[request.number].state,
+                tag=self._new_id(),
+                gone=free[request.number].gone,
+                whole=request.number in whole,
+            )
+            for request in requests_of(connection, sorted(arrived.keys() & free.keys()))
         ]
         sent_as = {one.number: sent[one.id] for one in companions if one.id in sent}
         doubt_planned(connection, companions, now, self._new_id, sent_as)
@@ -289,83 +291,6 @@ class Gaps:
             planned = left.where(t.run.c.id.in_(names), t.request.c.state == State.PLANNED.value).limit(1)
             found = connection.execute(planned).scalar() if names else None
             return elsewhere[found] if found else ""
-
-    def _divide(
-        self,
-        connection: Connection,
-        url: str,
-        number: int,
-        listed: Mapping[tuple[str, str], StatusRow],
-        now: datetime,
-        *,
-        free: _Free,
-        whole: bool,
-    ) -> int:
-        request = load_request(connection, number)
-        if request is None:
-            return 0
-        rows = {
-            (r, i): listed.get((key_of(identity), key_of(item.id)))
-            for r, identity in enumerate(request.recipients)
-            for i, item in enumerate(request.items)
-        }
-        found = {place for place, row in rows.items() if whole or row is not None}
-        accesses = sorted({row.access_request for row in listed.values()} - {""})
-        detail = {events.ACCESS_REQUESTS: accesses, events.LOST: True}
-        parts = parts_by_arrival(request, found)
-        if (state := free.state) is State.SENDING:
-            move(connection, [request], state, Event.ABANDONED, now)
-            has_ended = bool(ended(connection, [number], free.gone))
-            doubts.begin(connection, [number], fenced=not has_ended)
-            gone = {events.GONE: True} if has_ended else None
-            events.append(connection, request.run, [Entry(event=Event.ABANDONED, at=now, request=number, detail=gone)])
-            state = State.UNCONFIRMED
-        children = divide(connection, request, parts, state, now, detail, tag=self._new_id())
-        # It arrived in a request that the ledger has lost, not in the body that is in doubt.
-        arrived = [child for child, part in zip(children, parts, strict=True) if part.arrived]
-        connection.execute(sa.update(t.request).where(t.request.c.number.in_(arrived)).values(claimed=None))
-        # A later comparison reads the same rows again, and must know that they are accounted for.
-        statuses = [
-            _status(request, child, place, row)
-            for child, part in zip(children, parts, strict=True)
-            for place in product(part.recipients, part.items)
-            if (row := rows[place]) is not None
-        ]
-        if statuses:
-            write_statuses(connection, url, statuses, now)
-        return len(found)
-
-
-def _accounts(
-    connection: Connection, url: str, rows: Sequence[StatusRow], *, is_behind: bool
-) -> list[tuple[StatusRow, Remembered | Account]]:
-    """Rows that show no accepted request, each with how a tenant's changes account for it."""
-    remembered = remembered_of(connection, url, {pair_keys(row)[0] for row in rows})
-    runs = frozenset(connection.execute(sa.select(t.run.c.id)).scalars())
-    instead = restored(connection)
-    of_pair: defaultdict[tuple[str, str], list[StatusRow]] = defaultdict(list)
-    for row in rows:
-        of_pair[pair_keys(row)].append(row)
-    found = {
-        pair: iter(accounts_for(some, remembered.get(pair, ()), runs, is_behind=is_behind, restored=instead))
-        for pair, some in of_pair.items()
-    }
-    return [(row, next(found[pair_keys(row)])) for row in rows]
-
-
-def _status(request: Request, number: int, place: tuple[int, int], row: StatusRow) -> ChangeStatus:
-    item = request.items[place[1]]
-    return ChangeStatus(
-        request=number,
-        identity=request.recipients[place[0]],
-        item_type=item.type.value,
-        item=item.id,
-        state=row.state or UNNAMED,
-        who=row.who,
-        said=row.said,
-        since=instant(row.since),
-        access_request=row.access_request,
-    )
 
 
 def _free_and_held(

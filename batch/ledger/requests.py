@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections import defaultdict
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Final
@@ -15,10 +13,11 @@ from batch.errors import BrokenPromiseError, LedgerLostError
 from batch.ledger import envelopes, events
 from batch.ledger import tables as t
 from batch.ledger.answered import Answered, entry_of, existing_of
+from batch.ledger.arrivals import record_elsewhere
 from batch.ledger.attempts import begin_attempts, count_claims
 from batch.ledger.doubts import load_doubts
 from batch.ledger.engine import reading, require_never_lost, writing
-from batch.ledger.events import ACCESS_REQUESTS, ATTEMPT, FOLLOWED, REASON, REASON_COLUMN, Entry, Followed, changed
+from batch.ledger.events import ACCESS_REQUESTS, FOLLOWED, REASON, REASON_COLUMN, Entry, Followed, changed
 from batch.ledger.failures import failures
 from batch.ledger.holders import look, require_held
 from batch.ledger.moving import divide, move
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from batch.answers.poison import Failed, Failures
+    from batch.api.status_row import StatusRow
     from batch.ledger.process import Process
     from batch.model import Doubt, Part, Request, Run
     from batch.plan.body import Body
@@ -345,6 +345,22 @@ class Requests:
         known.settle(request.number, arrived=arrived)
         self._standing[request.run] = known
 
+    @in_turn
+    def take_elsewhere(self, request: Request, rows: Sequence[StatusRow], now: datetime, process: Process) -> int:
+        """Records which changes of an UNCONFIRMED request have arrived in lost requests; returns how many.
+
+        Raises:
+            RunHeldError: The process does not hold the run (any more).
+            BrokenPromiseError: The request is no longer UNCONFIRMED.
+        """
+        with writing(self._engine) as connection:
+            require_held(connection, request.run, process)
+            tenant = _tenant_of(connection, request.run)
+            arrived = record_elsewhere(connection, tenant, request, rows, now, tag=self._new_id())
+            known = standing(connection, request.run)
+        self._standing[request.run] = known
+        return arrived
+
     def in_state(self, run: Run, state: State) -> tuple[Request, ...]:
         """The run's requests that are in `state`, in order."""
         with reading(self._engine) as connection:
@@ -357,22 +373,6 @@ class Requests:
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return {number: str(RequestId(run.id, number, tag or "")) for number, tag in rows}
-
-    def attempt_ids(self, run: Run) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
-        """The ids of the run's attempts, and the access requests that settling found, by numbers of requests."""
-        attempts: defaultdict[int, set[str]] = defaultdict(set)
-        found: defaultdict[int, set[str]] = defaultdict(set)
-        told = (Event.CLAIMED.value, Event.FOUND.value, Event.TAKEN_OVER.value)
-        query = sa.select(t.event.c.request, t.event.c.detail).where(
-            t.event.c.run == t.number_of_run(run.id), t.event.c.event.in_(told)
-        )
-        with reading(self._engine) as connection:
-            for row in connection.execute(query):
-                detail = json.loads(row.detail)
-                if attempt := detail.get(ATTEMPT):
-                    attempts[row.request].add(attempt)
-                found[row.request].update(detail.get(ACCESS_REQUESTS, ()))
-        return attempts, found
 
     def last_reasons(self, run: Run) -> dict[int, str]:
         """The latest reason for each request of the run that was refused or left in doubt."""

@@ -25,7 +25,6 @@ REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id"), t.run.c.metada
 )
 """Rows of requests, with the id of the run and its metadata."""
 
-_ONE: Final = REQUEST.where(t.request.c.number == sa.bindparam("of_request"))
 _AT_ONCE: Final = 500
 """Identities asked for in one statement."""
 
@@ -40,12 +39,6 @@ _ITEMS: Final = (
     .where(t.request_item.c.request.in_(sa.bindparam("requests", expanding=True)))
     .order_by(t.request_item.c.request, t.request_item.c.item)
 )
-
-
-def load_request(connection: Connection, number: int) -> Request | None:
-    """A request by its number; None if there is none."""
-    row = connection.execute(_ONE, {"of_request": number}).first()
-    return None if row is None else load_requests(connection, [row])[0]
 
 
 def requests_of(connection: Connection, numbers: Iterable[int]) -> Iterator[Request]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -10,11 +12,12 @@ import sqlalchemy as sa
 from batch.ledger import tables as t
 from batch.ledger.bulk import insert_frame, intern, select_among, select_frame, spellings
 from batch.ledger.engine import reading, writing
+from batch.ledger.events import ACCESS_REQUESTS, ATTEMPT
 from batch.ledger.facts import link_findings
 from batch.ledger.messages import write
 from batch.ledger.repeating import repeated
 from batch.model import StatusGroup, TrackSummary
-from batch.states import State
+from batch.states import Event, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +120,22 @@ class TrackStore:
         )
         with reading(self._engine) as connection:
             return select_frame(connection, query, TRACK_SCHEMA)
+
+    def attempt_ids(self, run: Run) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+        """The ids of the run's attempts, and the access requests that settling found, by numbers of requests."""
+        attempts: defaultdict[int, set[str]] = defaultdict(set)
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        told = (Event.CLAIMED.value, Event.FOUND.value, Event.TAKEN_OVER.value)
+        query = sa.select(t.event.c.request, t.event.c.detail).where(
+            t.event.c.run == t.number_of_run(run.id), t.event.c.event.in_(told)
+        )
+        with reading(self._engine) as connection:
+            for row in connection.execute(query):
+                detail = json.loads(row.detail)
+                if attempt := detail.get(ATTEMPT):
+                    attempts[row.request].add(attempt)
+                found[row.request].update(detail.get(ACCESS_REQUESTS, ()))
+        return attempts, found
 
     def lines(self, run: Run) -> pl.DataFrame:
         """Every change of each request of a run, in whichever state, by AUDIT_SCHEMA."""

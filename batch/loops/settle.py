@@ -33,7 +33,7 @@ from batch.status.evidence import (
 from batch.text import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from batch.answers.events import Tell
     from batch.api.status_row import StatusRow
@@ -300,6 +300,8 @@ class Settler:
         if elapsed.tail and doubt.arrived:
             held = await self._lists.held(doubt.request)
         verdict = judge(doubt, one.reading, proof, elapsed, held=held)
+        if verdict.elsewhere and await self._take_elsewhere(one, one.reading.lost):
+            return
         if verdict.settlement is Settlement.OPEN:
             self._go_on(one, verdict, proof, elapsed)
         else:
@@ -353,6 +355,22 @@ class Settler:
         self.settled += 1
         self._tell(Settled(request=request, verdict=settlement))
         self._announce()
+
+    async def _take_elsewhere(self, one: OpenDoubt, rows: Sequence[StatusRow]) -> bool:
+        """Settle a request that did not arrive, but whose changes have, in requests that the ledger has lost."""
+        request = one.doubt.request
+        arrived = await asyncio.to_thread(
+            self._ledger.requests.take_elsewhere, request, rows, self._clock.now(), self._process
+        )
+        if arrived:
+            self._open.pop(request.number)
+            if arrived < request.changes:
+                self._left[request.number] = Why.TIME
+            self.settled += 1
+            verdict = Settlement.FOUND if arrived == request.changes else Settlement.PARTLY
+            self._tell(Settled(request=request, verdict=verdict))
+            self._announce()
+        return bool(arrived)
 
     def _leave(self, one: OpenDoubt, why: Why) -> None:
         """Leave a request unconfirmed: a later process, or a person, will settle it."""

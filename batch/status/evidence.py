@@ -10,7 +10,8 @@
 A control is an accepted request that was claimed after the doubtful one could arrive no more and is listed completely,
 by the ids that we sent, while no accepted request that was claimed before it lacks a row. A row of anybody that was
 created as late stands in for it, if some accepted request of ours is listed by its id. And no row may be left that
-could be the doubtful request's: a tenant may hide or replace our clientMetadata, and a ledger may have lost parts.
+could be the doubtful request's: a tenant may hide or replace our clientMetadata. If a row shows a change under an id
+of ours that the ledger has lost, the change has arrived with that.
 """
 
 from __future__ import annotations
@@ -84,10 +85,11 @@ NEEDS_CONTROL: Final = frozenset({Why.NO_CONTROL, Why.UNRECOGNISED, Why.RESEMBLI
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What became of a request; `why` says what is missing if that is open."""
+    """What became of a request, and why that is open if it is; `elsewhere` if just `Reading.lost` keeps it open."""
 
     settlement: Settlement
     why: Why = Why.TIME
+    elsewhere: bool = False
 
 
 # Time.
@@ -159,13 +161,13 @@ class Reading:
         listed: Its changes with a row that has the id that was sent, each with the tenant's id of its access request.
         arrived: Whether any row has the id that was sent, or that of the attempt, which the whole body shares.
         resembling: Rows without any id of ours that may be the request's.
-        lost: Whether a change has a row with an id of ours that the ledger has lost, such as that of a part.
+        lost: Rows of its changes with an id of ours that the ledger has lost, such as that of a part.
     """
 
     listed: Mapping[Place, str]
     arrived: bool
     resembling: tuple[Resembling, ...] = ()
-    lost: bool = False
+    lost: tuple[StatusRow, ...] = ()
 
 
 def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime, known: Container[RequestId]) -> Reading:
@@ -179,8 +181,8 @@ def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime, known
     """
     places, sent = Places(doubt.request), doubt.sent_id.lower()
     listed: dict[Place, str] = {}
-    arrived = lost = False
-    resembling = []
+    arrived = False
+    resembling, lost = [], []
     for row in rows:
         name = request_id(row)
         arrived |= name == sent or bool(doubt.attempt and attempt_id(row) == doubt.attempt)
@@ -188,11 +190,11 @@ def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime, known
             for place in places.of(row) or places.only_item(row):
                 listed[place] = row.access_request
         elif (other := RequestId.read(name)) is not None:
-            is_same = bool(places.of(row)) and has_operation(row, doubt.request.operation)
-            lost |= is_same and other not in known and (row.created is None or row.created >= since)
+            is_lost = other not in known and (row.created is None or row.created >= since)
+            lost += [row] if is_lost and places.of(row) and has_operation(row, doubt.request.operation) else []
         elif (found := _resembling(doubt, row, places, since)) is not None:
             resembling.append(found)
-    return Reading(listed=listed, arrived=arrived, resembling=tuple(resembling), lost=lost)
+    return Reading(listed=listed, arrived=arrived, resembling=tuple(resembling), lost=tuple(lost))
 
 
 def _resembling(doubt: Doubt, row: StatusRow, places: Places, since: datetime) -> Resembling | None:
@@ -270,24 +272,24 @@ def judge(doubt: Doubt, reading: Reading, proof: Proof, elapsed: Elapsed, *, hel
         return Verdict(settlement=part if missing else Settlement.FOUND, why=Why.INCOMPLETE)
     if doubt.ripe is None:
         return _open(Why.FENCED if doubt.fence and not elapsed.arrival else Why.TIME)
-    if (why := _missing(doubt, reading, proof)) is not None:
+    if (why := _missing(doubt, reading, proof, elapsed)) is not None:
         return _open(why)
-    return Verdict(settlement=Settlement.NOT_FOUND) if elapsed.listing else _open(Why.TIME)
+    return _open(Why.RESEMBLING, elsewhere=True) if reading.lost else Verdict(settlement=Settlement.NOT_FOUND)
 
 
-def _missing(doubt: Doubt, reading: Reading, proof: Proof) -> Why | None:
+def _missing(doubt: Doubt, reading: Reading, proof: Proof, elapsed: Elapsed) -> Why | None:
     """What keeps a list from proving absence; None if nothing does."""
-    if reading.lost or any(_may_be_ours(row, doubt.request, proof) for row in reading.resembling):
+    if any(_may_be_ours(row, doubt.request, proof) for row in reading.resembling):
         return Why.RESEMBLING
     if proof.proves_absence:
-        return None
+        return None if elapsed.listing else Why.TIME
     if proof.pending or proof.lacking:
         return Why.CONTROL_UNLISTED
     return Why.UNRECOGNISED if proof.current else Why.NO_CONTROL
 
 
-def _open(why: Why) -> Verdict:
-    return Verdict(settlement=Settlement.OPEN, why=why)
+def _open(why: Why, *, elsewhere: bool = False) -> Verdict:
+    return Verdict(settlement=Settlement.OPEN, why=why, elsewhere=elsewhere)
 
 
 def _may_learn(proof: Proof, elapsed: Elapsed) -> bool:

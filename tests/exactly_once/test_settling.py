@@ -82,6 +82,8 @@ class FakeLedger:
     times: dict[int, datetime] = field(default_factory=dict)
     ripe_after: dict[int, float] = field(default_factory=dict)
     delay: float = 0.0
+    lost: set[int] = field(default_factory=set)
+    elsewhere: int = 0
 
     @property
     def requests(self) -> FakeLedger:
@@ -92,7 +94,8 @@ class FakeLedger:
         return self
 
     def known(self, rows: Iterable[StatusRow]) -> frozenset[RequestId]:
-        return frozenset(name for row in rows if (name := RequestId.read(request_id(row))) is not None)
+        names = (RequestId.read(request_id(row)) for row in rows)
+        return frozenset(name for name in names if name is not None and name.number not in self.lost)
 
     @property
     def doubts(self) -> FakeLedger:
@@ -114,6 +117,14 @@ class FakeLedger:
         assert not isinstance(access_requests, str)
         self.settled[settled.number] = len(parts) or arrived
         self.held[settled.number] = list(held)
+
+    def take_elsewhere(self, of: Request, rows: Sequence[StatusRow], now: datetime, process: Process) -> int:
+        assert now.tzinfo
+        assert process == Process.current()
+        assert {row.identity for row in rows} <= {*of.recipients}
+        if self.elsewhere:
+            self.settled[of.number] = self.elsewhere
+        return self.elsewhere
 
     def keep_time(self, requests: Iterable[Request], tenant_time: datetime) -> None:
         self.times.update({one.number: tenant_time for one in requests})
@@ -473,6 +484,25 @@ def test_a_request_whose_body_arrived_is_never_sent_again() -> None:
     )
     assert stage.ledger.settled == {1: True}
     assert stage.settler.unconfirmed == {2: Why.INCOMPLETE}
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "unconfirmed"),
+    [
+        pytest.param(2, {}, id="all of it"),
+        pytest.param(1, {1: Why.TIME}, id="a part"),
+        pytest.param(0, {1: Why.RESEMBLING}, id="other changes"),
+    ],
+)
+def test_what_arrived_in_a_request_that_the_ledger_has_lost_is_not_sent_again(
+    elsewhere: int, unconfirmed: Mapping[int, Why]
+) -> None:
+    asked = request(1, 2)
+    ledger = FakeLedger(lost={99}, elsewhere=elsewhere)
+    listing = FakeStatusList(rows_of(replace(asked, number=99), created=None), clock=tenant_now)
+    stage = settle_with_control(listing, doubt(asked), control=request(2), ledger=ledger)
+    assert stage.ledger.settled == ({1: elsewhere} if elsewhere else {})
+    assert stage.settler.unconfirmed == unconfirmed
 
 
 # Rights and failures.

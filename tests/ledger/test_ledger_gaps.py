@@ -104,6 +104,28 @@ def test_what_was_requested_again_after_a_doubtful_request_that_is_listed_is_unk
     assert ledger.verify() == ()
 
 
+def test_what_has_arrived_in_a_lost_request_is_taken_from_the_doubt_about_another_attempt(
+    ledger: Ledger, path: Place
+) -> None:
+    run = write(ledger, product(["i0", "i1"], ["r0", "r1"]))
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    kept: list[Standing] = []
+    ledger.requests.on_claimed = lambda _head, standing: kept.append(standing)
+    dated = our_row(f"{run.id}-99-zzz", "i0", "r0", remove_date="2031-01-31T00:00:00Z")
+    assert ledger.requests.take_elsewhere(doubt.request, [dated], NOW, ME) == 0, "it is another change"
+    row = our_row(f"{run.id}-99-zzz", "i1", "r1", access_request="AR7")
+    assert ledger.requests.take_elsewhere(doubt.request, [row], NOW, ME) == 1
+    assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 3}
+    assert not any(doubt.arrived for doubt in ledger.requests.doubts(run)), "not with the body that is in doubt"
+    assert ledger.gaps.take(run.tenant, ME, [row], NOW) == Compared(arrived=0, unknown=()), "its row is known"
+    for doubt in ledger.requests.doubts(run):
+        ledger.requests.settle(doubt.request, arrived=False, now=NOW, process=ME)
+    claim(ledger, run)
+    assert len(kept[-1].doubtful) == 1, "what is kept beside the ledger follows"
+    assert ledger.verify() == ()
+
+
 def test_a_change_that_is_not_listed_itself_has_arrived_with_a_row_of_another_id(ledger: Ledger, path: Place) -> None:
     run = write(ledger, product(["i0", "i1"], ["r0"]))
     request = claim(ledger, run)

@@ -43,7 +43,7 @@ def use(path: Place) -> None:
     with open_ledger(path) as ledger:
         for run in ledger.runs.all():
             ledger.requests.doubts(run)
-            ledger.requests.attempt_ids(run)
+            ledger.tracks.attempt_ids(run)
             ledger.runs.tally(run)
             ledger.requests.check(run)
             ledger.runs.hold(run, ME, NOW)

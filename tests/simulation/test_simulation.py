@@ -75,14 +75,14 @@ was put in doubt as lost, and found once more; two doubts of one change counted 
 """
 
 
-LAST: Final = (1922395, 1930938, 1931044, 1944359, 1961293, 1970731, 1971868, 1975465, 1980563)
+LAST: Final = (1922395, 1930938, 1931044, 1944359, 1961293, 1970731, 1971868, 1975465, 1980563, 1991763)
 """What went wrong in the last ones, with all kinds of faults: a process was killed within a transaction, and kept the
 database from those after it; what a machine did not believe of another one had arrived in its place; what was refused
 was submitted by another input; a ledger that had imported everything was put back once more; another machine planned
 anew what was on its way while a ledger that was put back was compared; a list without our ids showed what such a ledger
 had given up; a request and its part were doubted again, each with the same change; what a lost attempt had put in doubt
 had been sent to another address, and the ledger counted as unsound; a command tried for ever to take away what it had
-put in doubt itself.
+put in doubt itself; a change that had arrived in a lost request stayed unconfirmed for its next attempt.
 """
 
 

@@ -344,11 +344,14 @@ def test_time_passes_by_two_clocks(
     assert seconds_without(doubt(**known), own=own, witnessed=witnessed, server_time=server_time) == passed
 
 
-def test_a_row_of_a_request_that_the_ledger_has_lost_keeps_its_change_in_doubt() -> None:
+def test_a_row_of_a_request_that_the_ledger_has_lost_has_the_change_elsewhere_if_the_doubtful_one_is_absent() -> None:
     asked = doubt(ripe=1)
     (other, *_) = rows_of(replace(asked.request, number=99))
-    for known, expected in ((EVERY_ID, Settlement.NOT_FOUND), (frozenset(), Settlement.OPEN)):
-        reading = read_rows(asked, [other], since=NOW, known=known)
-        assert judge(asked, reading, CONTROL, LISTING).settlement is expected
+    known = read_rows(asked, [other], since=NOW, known=EVERY_ID)
+    assert judge(asked, known, CONTROL, LISTING).settlement is Settlement.NOT_FOUND
+    lost = read_rows(asked, [other], since=NOW, known=frozenset())
+    for proof, elapsed, elsewhere in ((CONTROL, LISTING, True), (CONTROL, NO_TIME, False), (NO_PROOF, LISTING, False)):
+        verdict = judge(asked, lost, proof, elapsed)
+        assert (verdict.settlement, verdict.elsewhere) == (Settlement.OPEN, elsewhere)
     before = replace(other, created=NOW - timedelta(days=1))
     assert not read_rows(asked, [before], since=NOW, known=frozenset()).lost, "it is older than the attempt"
