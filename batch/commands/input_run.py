@@ -17,7 +17,7 @@ from batch.errors import LedgerLostError, RunHeldError
 from batch.ledger.decisions import Decisions
 from batch.ledger.postgresql import COMPARES_FIRST
 from batch.ledger.runs import NewRun
-from batch.ledger.take_over import LedgerMovedError, TakenOver
+from batch.ledger.take_over import TakenOver, until_it_stands
 from batch.model import EMPTY_TALLY, CheckTenant
 from batch.names.known import KnownNames, extension_meanings
 from batch.pipeline import (
@@ -157,35 +157,35 @@ class InputRun:
             AccessBatchError: It can't be planned; nothing was written.
             DeclinedError: The user declined.
         """
-        while True:
-            run = self._run(ledger)
-            if run is not None:
-                require_same_api(run, self._settings)
-                ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
-                dropped = self._mistrust.drop_what_others_planned(ledger, run) or ledger.runs.was_dropped(run)
-                tally = ledger.runs.tally(run)
-                if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
-                    ledger.plans.check_all()
-                    self._require_wanted(ledger, run)
-                    require_same_metadata(run, self._metadata)
-                    check.require_no_other_ledger(ledger, run)
-                    self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
-                    if self._settings.resubmit:
-                        self._screen.say("Finishing this run first. Run the same command again for --resubmit.")
-                    self._screen.say(*describe_late(strict=self._settings.strict, ignored=self._settings.ignore))
-                    left = ledger.plans.planned(run)
-                    asks = bool(tally.requests.get(State.PLANNED)) and self._asks(tally)
-                    share = require_within_limits(left, self._settings, check, ledger, run=run.id, asks=asks)
-                    if waiting := tally.requests.get(State.PLANNED):
-                        check.describe_budget(ledger, waiting)
-                        self._ask(tally, share, check)
-                    return run
-            try:
-                self._look_up(ledger, sessions, run)
+        return until_it_stands(lambda: self._planned(ledger, sessions, check), self._start_anew)
+
+    def _planned(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
+        """See `planned`; raises LedgerMovedError if another process has changed the ledger meanwhile."""
+        run = self._run(ledger)
+        if run is not None:
+            require_same_api(run, self._settings)
+            ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
+            dropped = self._mistrust.drop_what_others_planned(ledger, run) or ledger.runs.was_dropped(run)
+            tally = ledger.runs.tally(run)
+            if not dropped and any(tally.requests.get(state) for state in (*UNSENT, *IN_DOUBT)):
+                ledger.plans.check_all()
                 self._require_wanted(ledger, run)
-                return self._plan(ledger, run, check, resubmit=self._settings.resubmit) or run
-            except LedgerMovedError:
-                self._start_anew()
+                require_same_metadata(run, self._metadata)
+                check.require_no_other_ledger(ledger, run)
+                self._screen.say(f"Continuing run {run.id} of {run.started_at:%Y-%m-%d %H:%M} UTC.")
+                if self._settings.resubmit:
+                    self._screen.say("Finishing this run first. Run the same command again for --resubmit.")
+                self._screen.say(*describe_late(strict=self._settings.strict, ignored=self._settings.ignore))
+                left = ledger.plans.planned(run)
+                asks = bool(tally.requests.get(State.PLANNED)) and self._asks(tally)
+                share = require_within_limits(left, self._settings, check, ledger, run=run.id, asks=asks)
+                if waiting := tally.requests.get(State.PLANNED):
+                    check.describe_budget(ledger, waiting)
+                    self._ask(tally, share, check)
+                return run
+        self._look_up(ledger, sessions, run)
+        self._require_wanted(ledger, run)
+        return self._plan(ledger, run, check, resubmit=self._settings.resubmit) or run
 
     def planned_again(self, ledger: Ledger, sessions: SessionFactory, check: CommandPrecheck) -> Run | None:
         """After sending, plan the changes that are free now: a doubt or another run's plan held them back.
@@ -197,17 +197,17 @@ class InputRun:
             AccessBatchError: It can't be planned; nothing more was written.
             DeclinedError: The user declined.
         """
-        while True:
+
+        def planned() -> Run | None:
             run = self._run(ledger)
             if run is not None:
                 ledger.runs.check_free(run, self._runtime.process, self._runtime.now())
                 self._mistrust.drop_what_others_planned(ledger, run)
-            try:
-                self._look_up(ledger, sessions, run)
-                self._require_wanted(ledger, run)
-                return self._plan(ledger, run, check, resubmit=())
-            except LedgerMovedError:
-                self._start_anew()
+            self._look_up(ledger, sessions, run)
+            self._require_wanted(ledger, run)
+            return self._plan(ledger, run, check, resubmit=())
+
+        return until_it_stands(planned, self._start_anew)
 
     def _look_up(self, ledger: Ledger, sessions: SessionFactory, run: Run | None) -> None:
         """Find the meaning of names, then of the accounts that rows name."""

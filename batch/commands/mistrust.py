@@ -104,25 +104,21 @@ class Mistrust:
 
         Raises:
             LedgerChangedError: Somebody has changed the ledger.
+            LedgerMovedError: A third machine has planned the same anew meanwhile.
         """
-        while True:
-            sealed = ledger.requests.check(run)
-            may_have_arrived = {number: (number,) for number in sealed.mistrusted if number in sealed.ours}
-            doubt_again(ledger, {run.id: may_have_arrived}, self._screen, self._runtime)
-            again = {*sealed.others, *sealed.revived}
-            try:
-                if again:
-                    ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
-            except LedgerMovedError:
-                # A third machine plans the same anew.
-                continue
-            if others := sealed.others:
-                names = ", ".join(sorted(set(others.values())))
-                self._screen.say(
-                    f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run "
-                    f"{run.id}: planning them anew from this input."
-                )
-            return bool(again)
+        sealed = ledger.requests.check(run)
+        may_have_arrived = {number: (number,) for number in sealed.mistrusted if number in sealed.ours}
+        doubt_again(ledger, {run.id: may_have_arrived}, self._screen, self._runtime)
+        again = {*sealed.others, *sealed.revived}
+        if again:
+            ledger.plans.drop(run, again, self._runtime.process, self._runtime.now())
+        if others := sealed.others:
+            names = ", ".join(sorted(set(others.values())))
+            self._screen.say(
+                f"Another machine, with the key {names}, has planned {count(len(others), 'request')} of run "
+                f"{run.id}: planning them anew from this input."
+            )
+        return bool(again)
 
 
 def _changes_of(ledger: Ledger, name: str) -> RunChanges:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import polars as pl
 import sqlalchemy as sa
 
 from batch.dedupe.overlap import KEY, overlapping
+from batch.errors import StoppedError
 from batch.ledger import events
 from batch.ledger import tables as t
 from batch.ledger.bulk import select_among
@@ -21,7 +22,7 @@ from batch.states import Event, State, advance
 from batch.text import id_key, instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -39,6 +40,29 @@ _REQUESTS: Final = {
 
 class LedgerMovedError(Exception):
     """Another process has changed the ledger since a plan was made from it; it must be read again."""
+
+
+MOST_PLANS: Final = 100
+"""How often an input is planned while the ledger changes each time."""
+
+_Plan = TypeVar("_Plan")
+
+
+def until_it_stands(plan: Callable[[], _Plan], start_anew: Callable[[], None]) -> _Plan:
+    """What `plan` returns, once it no longer raises LedgerMovedError; `start_anew` is called each time it does.
+
+    Raises:
+        StoppedError: It always did.
+    """
+    for _ in range(MOST_PLANS):
+        try:
+            return plan()
+        except LedgerMovedError:
+            start_anew()
+    raise StoppedError(
+        f"The ledger has changed {MOST_PLANS} times while the same input was planned: other commands work with it.",
+        next_step="Nothing more was sent. Run the same command again once they have ended.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch.api.dialects import DIALECTS
-from batch.ledger.take_over import LedgerMovedError, TakenOver, parts_without
+from batch.errors import StoppedError
+from batch.ledger.take_over import MOST_PLANS, LedgerMovedError, TakenOver, parts_without, until_it_stands
 from batch.plan import plan
 from batch.states import State
 from tests.builders import NOW, change, product
@@ -126,3 +127,20 @@ def test_what_another_machine_has_dropped_meanwhile_is_read_again_and_not_droppe
     with pytest.raises(LedgerMovedError):
         ledger.plans.drop(run, numbers, a_process(2), NOW)
     assert [request.number for request in ledger.requests.in_state(run, State.PLANNED)] == numbers[1:]
+
+
+@pytest.mark.parametrize("moves", [0, 3, MOST_PLANS - 1, MOST_PLANS])
+def test_an_input_is_planned_anew_while_the_ledger_moves_but_not_for_ever(moves: int) -> None:
+    begun: list[None] = []
+
+    def plan() -> str:
+        if len(begun) < moves:
+            raise LedgerMovedError
+        return "planned"
+
+    if moves < MOST_PLANS:
+        assert until_it_stands(plan, lambda: begun.append(None)) == "planned"
+    else:
+        with pytest.raises(StoppedError, match="changed 100 times"):
+            until_it_stands(plan, lambda: begun.append(None))
+    assert len(begun) == moves
