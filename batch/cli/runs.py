@@ -264,9 +264,9 @@ def backup(
 
     back_up(settings, file)
     then = (
-        "If you ever need this backup, put it in the ledger's place and run the same command again: requests "
-        "sent since then "
-        "are looked up at the tenant first. On another machine, wait until the tenant's list shows everything."
+        "If you ever need this backup, end every command, put it in the ledger's place, and run the same command "
+        "again: requests sent since then are looked up at the tenant first. On another machine, wait until the "
+        "tenant's list shows everything. `access-batch help ledger` lists the steps."
     )
     show([f"The ledger was copied to {file}.", then], then=DONE)
 

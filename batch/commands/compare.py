@@ -78,6 +78,8 @@ class CommandComparison:
         self._screen = screen
         self._sessions = sessions
         self._runtime = runtime
+        self._missing = ""
+        self._lost: Collection[Standing] = ()
 
     def compare(self, log: Tell) -> None:
         """Record requests that arrived although the ledger did not know it, and report them.
@@ -98,14 +100,10 @@ class CommandComparison:
                 f"{count(compared.arrived, 'change')} had already arrived at the tenant, although the ledger did not "
                 "say so, and will not be sent again."
             )
-        missing = self._import(compared.unknown) if compared.unknown else ""
-        if heads is not None and lost and (missing or compared.left_alone):
-            held = (
-                f"another process works on {' and '.join(compared.left_alone)}, and some of its requests have arrived"
-            )
-            raise not_proven(missing or held, str(heads.folder / ledger_id))
-        if compared.forgotten:
-            raise _forgotten(compared.forgotten)
+        if heads is not None and lost and self._missing:
+            raise not_proven(self._missing, str(heads.folder / ledger_id))
+        if forgotten := (compared.left_alone if lost else ()) or compared.forgotten:
+            raise _forgotten(forgotten)
         doubted = self._ledger.lost.doubt_claimed(lost, self._runtime.process, self._runtime.now()) if lost else 0
         # Another machine may have replaced requests that were still planned a moment ago.
         self._restore(doubtful_of(lost.values()))
@@ -131,6 +129,7 @@ class CommandComparison:
             names = {*tenants.addresses(tenant), *claims.tenant_names}
             gone = self._ledger.gaps.lost(heads.seen(ledger_id, names)) if heads is not None else ()
             lost = {head: heads.standing(ledger_id, head) for head in gone} if heads is not None else {}
+            self._lost = lost.values()
             if heads is not None and lost:
                 _require_readable(lost, heads.folder / ledger_id)
                 self._restore(doubtful_of(lost.values()))
@@ -143,6 +142,7 @@ class CommandComparison:
                 accepted=heads.accepted(ledger_id, lost, names) if heads is not None else (),
                 lost=lost.values(),
                 restore=self._restore,
+                import_=self._import,
                 settle_after=self._settings.settle_after,
                 process=self._runtime.process,
                 clock=self._runtime.clock,
@@ -182,18 +182,18 @@ class CommandComparison:
         tenant, api = self._sessions.access.tenant, self._settings.api
         if restored := restore_doubts(self._ledger, doubtful, tenant, api, self._runtime):
             self._screen.say(
-                f"{count(restored, 'request')} that the ledger has lost may have arrived: unconfirmed until the "
-                "tenant's list shows it."
+                f"{count(restored, 'request')} that the ledger has lost may have arrived. Until the tenant's list "
+                "shows what became of them, they are unconfirmed: `access-batch runs` names their run."
             )
 
-    def _import(self, rows: tuple[StatusRow, ...]) -> str:
-        """Import rows that the ledger does not know; return why some could not be imported, or an empty text."""
+    def _import(self, rows: Sequence[StatusRow]) -> None:
+        """Import rows that the ledger does not know, and keep why some could not be imported."""
         access, api = self._sessions.access, self._settings.api
         try:
             with ImportReader(
                 self._ledger, access.tenant, api, self._screen, self._runtime, beside_runs=True
             ) as reader:
-                reader.add(Page(rows=rows, read=len(rows), total=None, more=False))
+                reader.add(Page(rows=tuple(rows), read=len(rows), total=None, more=False))
                 reader.flush()
         except RunHeldError as error:
             # Going on would move the time from which the next comparison reads the list.
@@ -207,12 +207,11 @@ class CommandComparison:
                 f"Imported {count(imported, 'requested change')} that the ledger did not know. They belong to no input "
                 "now: if you submit an older input again that a later one has undone, its changes are sent again."
             )
-        if not (left := reader.not_adoptable.total()):
-            return ""
-        reasons = ", ".join(why for why, number in reader.not_adoptable.items() if number)
-        missing = f"{count(left, 'requested change')} can't be imported, since {reasons}"
-        self._screen.say(f"The ledger does not know everything that was requested: {missing}.")
-        return missing
+            self._ledger.lost.put_last(access.tenant, self._lost, self._runtime.process, self._runtime.now())
+        if left := reader.not_adoptable.total():
+            reasons = ", ".join(why for why, number in reader.not_adoptable.items() if number)
+            self._missing = f"{count(left, 'requested change')} can't be imported, since {reasons}"
+            self._screen.say(f"The ledger does not know everything that was requested: {self._missing}.")
 
 
 def _require_readable(lost: Iterable[Head], folder: Path) -> None:
@@ -238,8 +237,8 @@ def _forgotten(runs: Sequence[str]) -> StoppedError:
     named, them = (f"run {runs[0]}", "it") if len(runs) == 1 else (f"runs {' and '.join(runs)}", "them")
     return StoppedError(
         f"The tenant lists changes of {named} that this ledger has not sent: the ledger was put back or copied, or "
-        f"somebody has requested them elsewhere. Another process works on {them}, or died within the last minute: "
-        "they can't be recorded yet.",
+        f"somebody has requested them elsewhere. They can't be recorded yet, since another process works on {them}, or "
+        "died within the last minute.",
         next_step="Nothing more was sent. Once that process has ended, or a minute after it died, run the same command "
         "again: it records what has arrived.",
     )

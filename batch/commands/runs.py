@@ -109,7 +109,7 @@ def settle_by_hand(settings: Settings, name: str, runtime: Runtime, say: Say, *,
     """Settle a run's unconfirmed requests as the user found them; return the run, their number and the run's head.
 
     Raises:
-        UsageError: The run does not exist.
+        UsageError: The run does not exist, or what the user says can't be true.
         RunHeldError: A process is working on it.
     """
     with _held(settings, name, runtime, say) as (ledger, run, abandoned):
@@ -117,6 +117,13 @@ def settle_by_hand(settings: Settings, name: str, runtime: Runtime, say: Say, *,
             raise UsageError(
                 f"Run {run.id} has {count(abandoned, 'more unconfirmed request')} than before: its process has died.",
                 next_step="Nothing was settled. Look for these requests too, then run the same command again.",
+            )
+        known = sum(doubt.arrived for doubt in ledger.requests.doubts(run)) if not arrived else 0
+        if known:
+            raise UsageError(
+                f"{count(known, 'unconfirmed request')} of run {run.id} shared a body with a request that has arrived, "
+                "so each of them has arrived too, and must not be sent again.",
+                next_step=f"Nothing was settled. To look for them: access-batch settle {run.id}",
             )
         settled = ledger.runs.settle_by_hand(run, arrived=arrived, now=runtime.now())
         return run, settled, ledger.head(run).short

@@ -211,11 +211,11 @@ def settle_run(name: str, settings: Settings, screen: Screen, runtime: Runtime) 
 def still_unconfirmed(settler: Settler) -> UnconfirmedError:
     """The end of a command that could not settle everything, with the reasons and what to do."""
     runs = settler.unconfirmed_runs
-    if settler.forbidden:
+    if settler.forbidden and (words := by_hand(runs)):
         return UnconfirmedError(
             f"The tenant does not let this client look for unconfirmed requests: {settler.forbidden}.",
-            next_step="Look for them in the tenant's access requests (results.csv lists them), then record the "
-            f"result: {by_hand(runs)}.",
+            next_step="Wait as long as --settle-after says, since they may arrive late. Then look for them in the "
+            f"tenant's access requests; the results.csv of submit lists them. {words}",
         )
     message, next_step = describe_unconfirmed(Counter(settler.unconfirmed.values()), runs)
     return UnconfirmedError(message, next_step=next_step)

@@ -103,7 +103,7 @@ def left_to_others(again: pl.DataFrame, known: pl.DataFrame, imports: Collection
     Args:
         again: `request`, KEY and INTENTION of each change.
         known: The ledger's knowledge of their keys, which may have these requests too.
-        imports: Runs whose requests are older than their numbers tell.
+        imports: Runs of imported requests. One that was imported later than the request was planned is older.
 
     Returns:
         `request`, KEY, and `by`, the run of the other request; each change once.
@@ -117,10 +117,9 @@ def left_to_others(again: pl.DataFrame, known: pl.DataFrame, imports: Collection
     )
     same = pl.all_horizontal(pl.col(name) == pl.col(f"known_{name}") for name in INTENTION)
     came_to_nothing = pl.when(same).then(_is_outcome(RESUBMITTABLE)).otherwise(_is_outcome(WITHOUT_EFFECT))
-    is_later = (pl.col("known_request") > pl.col("request")) & ~pl.col("known_imported")
-    before = both.filter(~is_later & ~came_to_nothing).sort(
-        pl.col("known_imported").not_(), *age("change", prefix="known_")
-    )
+    has_greater = pl.col("known_request") > pl.col("request")
+    is_later, is_older = has_greater & ~pl.col("known_imported"), has_greater & pl.col("known_imported")
+    before = both.filter(~is_later & ~came_to_nothing).sort(is_older.not_(), *age("change", prefix="known_"))
     newest = before.unique("change", keep="last", maintain_order=True).filter(same)
     going = pl.concat([both.filter(is_later), newest]).unique("change", keep="first", maintain_order=True)
     return going.sort("change").select("request", *KEY, pl.col("known_run").alias("by"))

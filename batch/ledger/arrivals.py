@@ -53,29 +53,29 @@ def accounts_of(
 
 def record_elsewhere(
     connection: Connection, url: str, request: Request, rows: Sequence[StatusRow], now: datetime, *, tag: str
-) -> int:
+) -> int | None:
     """Records which changes of an UNCONFIRMED request have arrived in requests that the ledger has lost.
 
     Args:
         connection: In a transaction.
         url: An address of the tenant.
         request: The request. What has not arrived stays in doubt.
-        rows: With ids of requests that the ledger does not have.
+        rows: All rows of its changes.
         now: When.
         tag: The random part of the ids of the requests that take over, new for each call.
 
     Returns:
-        How many changes have arrived.
+        How many changes have arrived; None if rows show that changes of other requests have, which comparing records.
 
     Raises:
         BrokenPromiseError: The request is no longer UNCONFIRMED.
     """
-    listed = {
-        pair_keys(row): row
-        for row, account in accounts_of(connection, url, rows, is_behind=False)
-        if isinstance(account, Remembered) and account.id.number == request.number
-    }
-    return record(connection, url, request, listed, now, state=State.UNCONFIRMED, tag=tag) if listed else 0
+    accounts = accounts_of(connection, url, rows, is_behind=False)
+    arrived = [(row, account.id.number) for row, account in accounts if isinstance(account, Remembered)]
+    listed = {pair_keys(row): row for row, number in arrived if number == request.number}
+    if not listed:
+        return None if arrived else 0
+    return record(connection, url, request, listed, now, state=State.UNCONFIRMED, tag=tag)
 
 
 def record(

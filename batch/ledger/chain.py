@@ -192,13 +192,13 @@ class Chain:
             self.faults.append(f"event {event} ({name}) answers an attempt that the ledger has lost")
         if name == Event.MISTRUSTED and state in VOID:
             self.revived.add(request)
-        if name == Event.MISTRUSTED and not self._may_be_doubted_again(request):
+        if name == Event.MISTRUSTED and not self.may_be_doubted_again(request):
             self.faults.append(f"event {event} doubts request {request} again without a reason")
         self._moved.append((request, state, after))
         if after is State.SENDING:
             self.attempts[request] = self.attempts.get(request, 0) + 1
 
-    def _may_be_doubted_again(self, request: int) -> bool:
+    def may_be_doubted_again(self, request: int) -> bool:
         """Whether a request was in doubt and settled as not arrived, and no part of it has arrived since."""
         parts = [*self.parts.get(request, ())]
         for part in parts:

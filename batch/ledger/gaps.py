@@ -44,6 +44,10 @@ _AT_ONCE: Final = 300
 """Identities asked for in one statement."""
 
 
+Tracked = tuple[str, str, str]
+"""The tenant's id of an access request, and the keys of identity and item."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerAge:
     """How new a ledger is, as far as one tenant goes.
@@ -160,6 +164,23 @@ class Gaps:
         """Ids of requests of this ledger in any state, among those that the rows name."""
         return self._named(rows, sa.true())
 
+    def tracked(self, rows: Iterable[StatusRow]) -> Mapping[Tracked, frozenset[int]]:
+        """The requests of which the tenant has reported on a change under the access requests that rows name."""
+        accesses = sorted({row.access_request for row in rows} - {""})
+        found: dict[Tracked, set[int]] = {}
+        k = t.track.c
+        query = (
+            sa.select(k.access_request, t.identity.c.key.label("person"), t.item.c.key.label("thing"), k.request)
+            .join(t.identity, t.identity.c.id == k.identity)
+            .join(t.item, t.item.c.id == k.item)
+        )
+        with reading(self._engine) as connection:
+            for start in range(0, len(accesses), _AT_ONCE):
+                some = query.where(k.access_request.in_(accesses[start : start + _AT_ONCE]))
+                for row in connection.execute(some):
+                    found.setdefault((row.access_request, row.person, row.thing), set()).add(row.request)
+        return {key: frozenset(requests) for key, requests in found.items()}
+
     def _named(self, rows: Iterable[StatusRow], condition: sa.ColumnElement[bool]) -> frozenset[RequestId]:
         names = {name for row in rows if (name := RequestId.read(request_id(row))) is not None}
         if not names:
@@ -191,6 +212,29 @@ class Gaps:
         )
         with reading(self._engine) as connection:
             return load_requests(connection, connection.execute(query).all())
+
+    def older(self, url: str, rows: Sequence[StatusRow], *, is_behind: bool) -> tuple[StatusRow, ...]:
+        """Rows of which the ledger has nothing, and that are older than an arrival for the same identity and item.
+
+        They must be imported before that is recorded, as later requests have greater numbers. Arguments as for `take`.
+        """
+        known = self.accepted(rows)
+        new = [row for row in rows if RequestId.read(request_id(row)) not in known]
+        with reading(self._engine) as connection:
+            accounts = accounts_of(connection, url, new, is_behind=is_behind) if new else []
+            open_rows = [row for row, account in accounts if account is not Account.KNOWN]
+            if rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))[0]:
+                return ()
+        dated = [(row.created, row, account) for row, account in accounts if row.created is not None]
+        arrived: dict[tuple[str, str], datetime] = {}
+        for created, row, account in dated:
+            if isinstance(account, Remembered):
+                arrived[pair_keys(row)] = max(created, arrived.get(pair_keys(row), created))
+        return tuple(
+            row
+            for created, row, account in dated
+            if account is Account.UNKNOWN and created < arrived.get(pair_keys(row), created)
+        )
 
     def take(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
+from batch.errors import RunHeldError
 from batch.ledger import doubts, events
 from batch.ledger import tables as t
 from batch.ledger.attempts import doubt_planned
@@ -15,17 +17,20 @@ from batch.ledger.engine import reading, writing
 from batch.ledger.envelopes import with_bodies
 from batch.ledger.events import LOST
 from batch.ledger.holders import refuse_if_held
+from batch.ledger.moving import divide
+from batch.ledger.remembered import remembered_of
 from batch.ledger.repeating import repeated
 from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
-from batch.ledger.standing import Sent, doubtful_of, standing
+from batch.ledger.standing import Sent, doubtful_of, names_of, standing
+from batch.model import IMPORT, Part
 from batch.states import IN_DOUBT, VOID, Event, State
 from batch.status.compare import LOST_RUN
 from batch.status.matching import attempt_id, request_id
 from batch.text import RequestId, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from sqlalchemy.engine import Connection, Engine
@@ -59,6 +64,7 @@ _PLANNED: Final = (
 _PARTS: Final = sa.select(t.request.c.number).where(t.request.c.parent.in_(sa.bindparam("numbers", expanding=True)))
 _STATE: Final = sa.select(t.request.c.state).where(t.request.c.number == sa.bindparam("of_request"))
 _UNCONFIRMED: Final = REQUEST.where(t.request.c.state == State.UNCONFIRMED.value)
+_IMPORTS: Final = sa.select(t.run.c.id).where(t.run.c.input_digest.startswith(IMPORT))
 _MAY_HAVE_ARRIVED: Final = frozenset({State.ACCEPTED, *IN_DOUBT})
 """The states of requests whose latest attempt has arrived, or may have."""
 
@@ -149,6 +155,35 @@ class LostRequests:
             doubt_planned(connection, [*planned.values()], now, self._new_id, sent_as)
         return len(rows)
 
+    def put_last(self, url: str, lost: Iterable[Standing], process: Process, now: datetime) -> None:
+        """Gives lost requests in doubt greater numbers than what was imported since: they were sent after that.
+
+        While they were on their way, nothing else could be submitted for the same access.
+
+        Args:
+            url: An address of the tenant.
+            lost: What this machine knows of runs whose ends the ledger has lost.
+            process: Compares. Runs on which another process works stay as they are.
+            now: When.
+        """
+        names = names_of(lost)
+        with writing(self._engine) as connection:
+            numbers = in_place_of(connection, names)
+            rows = connection.execute(_UNCONFIRMED.where(t.request.c.number.in_(numbers))).all() if numbers else []
+            requests = load_requests(connection, rows)
+            known = remembered_of(connection, url, {key_of(who) for one in requests for who in one.recipients})
+            imports = frozenset(connection.execute(_IMPORTS).scalars())
+            for request in requests:
+                same = (change for pair in _changes_of(request) for change in known.get(pair, ()))
+                if not any(change.id.run in imports and change.id.number > request.number for change in same):
+                    continue
+                with suppress(RunHeldError):
+                    run = as_run(connection.execute(RUN.where(t.run.c.id == request.run)).one())
+                    refuse_if_held(connection, run, process, now)
+                    people, items = range(len(request.recipients)), range(len(request.items))
+                    whole = Part(recipients=tuple(people), items=tuple(items))
+                    divide(connection, request, [whole], State.UNCONFIRMED, now, tag=self._new_id())
+
     def newest(self, run_ids: Iterable[str]) -> Mapping[Head, Standing]:
         """The heads of runs, if the ledger has them, each with what is on its way."""
         found = {}
@@ -169,6 +204,14 @@ def restored(connection: Connection) -> Mapping[RequestId, RequestId]:
     return found
 
 
+def in_place_of(connection: Connection, names: Collection[RequestId], others: Iterable[int] = ()) -> Collection[int]:
+    """Numbers of the requests that stand in the place of lost ones, of some others, and of their parts."""
+    places = {own.number for own, lost in _own_and_lost(connection) if lost in names}.union(others)
+    while parts := set(connection.execute(_PARTS, {"numbers": sorted(places)}).scalars()) - places:
+        places |= parts
+    return places
+
+
 def _own_and_lost(connection: Connection) -> Iterator[tuple[RequestId, RequestId]]:
     for row in connection.execute(_CLAIMS):
         name = json.loads(row.detail).get(LOST)
@@ -182,9 +225,7 @@ def _is_missing(connection: Connection, sent: Sent) -> bool:
     Only what was sent, or would be, under the id of that request counts.
     """
     name = RequestId(sent.request.run, sent.request.number, sent.request.tag)
-    places = {own.number for own, lost in _own_and_lost(connection) if lost == name} | {name.number}
-    while parts := set(connection.execute(_PARTS, {"numbers": sorted(places)}).scalars()) - places:
-        places |= parts
+    places = in_place_of(connection, {name}, {name.number})
     there: set[tuple[str, str]] = set()
     for request in requests_of(connection, sorted(places)):
         state = State(connection.execute(_STATE, {"of_request": request.number}).scalar_one())

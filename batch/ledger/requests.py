@@ -346,12 +346,11 @@ class Requests:
         self._standing[request.run] = known
 
     @in_turn
-    def take_elsewhere(self, request: Request, rows: Sequence[StatusRow], now: datetime, process: Process) -> int:
-        """Records which changes of an UNCONFIRMED request have arrived in lost requests; returns how many.
+    def take_lost(self, request: Request, rows: Sequence[StatusRow], now: datetime, process: Process) -> int | None:
+        """Records which changes of an UNCONFIRMED request have arrived in lost requests; see `record_elsewhere`.
 
         Raises:
             RunHeldError: The process does not hold the run (any more).
-            BrokenPromiseError: The request is no longer UNCONFIRMED.
         """
         with writing(self._engine) as connection:
             require_held(connection, request.run, process)

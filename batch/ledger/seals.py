@@ -217,7 +217,11 @@ def check_run(connection: Connection, run_id: str, *, whole: bool = False) -> Se
     if faults:
         raise changed(run_id, faults)
     free = {number for number, row in kept.items() if row.state in FREE}
-    mistrusted = {number: key_name(key) for number, key in chain.mistrusted.items() if number in free}
+    mistrusted = {
+        number: key_name(key)
+        for number, key in chain.mistrusted.items()
+        if number in free and chain.may_be_doubted_again(number)
+    }
     return Sealed(
         ours=ours,
         others=others,

@@ -108,6 +108,12 @@ def doubtful_of(lost: Iterable[Standing]) -> list[Sent]:
     return [one for known in lost for one in known.doubtful.values()]
 
 
+def names_of(lost: Iterable[Standing]) -> frozenset[RequestId]:
+    """The ids of the requests in doubt of several runs."""
+    found = (RequestId.read(one.request.id) for one in doubtful_of(lost))
+    return frozenset(name for name in found if name is not None)
+
+
 def standing(connection: Connection, run_id: str) -> Standing:
     """What a run has on its way."""
     doubts = load_doubts(connection, connection.execute(_DOUBTFUL, {"of_run": run_id}).all())

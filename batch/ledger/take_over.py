@@ -60,7 +60,7 @@ def until_it_stands(plan: Callable[[], _Plan], start_anew: Callable[[], None]) -
         except LedgerMovedError:
             start_anew()
     raise StoppedError(
-        f"The ledger has changed {MOST_PLANS} times while the same input was planned: other commands work with it.",
+        f"Other commands kept changing the ledger: this input was planned {MOST_PLANS} times, each time in vain.",
         next_step="Nothing more was sent. Run the same command again once they have ended.",
     )
 

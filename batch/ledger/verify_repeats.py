@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -16,7 +17,7 @@ from batch.states import VOID, Event, State
 from batch.status.compare import LOST_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from sqlalchemy.engine import Connection
 
@@ -78,6 +79,7 @@ def _repeats_of(
             p.external_id.label("identity"),
             a.external_id.label("item"),
             t.request.c.number,
+            t.request.c.state_at,
             t.request.c.operation,
             t.detail.c.start_date,
             t.detail.c.remove_date,
@@ -96,19 +98,11 @@ def _repeats_of(
         .outerjoin(t.finding, t.finding.c.id == k.finding)
         # Another machine may have sent the same as a request that is in doubt for an attempt that the ledger has lost.
         .where(live, part, ~(t.request.c.number.in_(_LOST_ATTEMPTS) & (t.request.c.state == State.UNCONFIRMED.value)))
-        # An imported request can be older than its number suggests, as in dedupe.age.
-        .order_by(
-            p.first,
-            a.first,
-            t.detail.c.account,
-            sa.case((_IS_IMPORT, 0), else_=1),
-            sa.case((_IS_IMPORT, t.request.c.state_at), else_=""),
-            t.request.c.number,
-        )
+        .order_by(p.first, a.first, t.detail.c.account, t.request.c.number)
     )
     before: tuple[object, ...] = ()
     is_listed = False
-    for row in connection.execute(history):
+    for row in _oldest_first(connection.execute(history)):
         wanted = (row.identity_number, row.item_number, row.account, row.operation, row.start_date, row.remove_date)
         # Changes that were submitted again before this ledger began are not its fault. What only the list shows may
         # have been sent in a request that the ledger has lost.
@@ -120,3 +114,16 @@ def _repeats_of(
             before, is_listed = wanted, row.imported or row.listed or row.number in by_hand
         elif came_to is TenantOutcome.FAILED:
             before = ()
+
+
+def _oldest_first(rows: Iterable[Any]) -> Iterator[Any]:
+    """The requests for each pair by their numbers, and what was imported together by the tenant's time."""
+
+    def together(row: Any) -> tuple[object, ...]:
+        return (row.identity_number, row.item_number, row.account, bool(row.imported))
+
+    for (*_, is_imported), some in groupby(rows, together):
+        if is_imported:
+            yield from sorted(some, key=lambda row: (str(row.state_at), row.number))
+        else:
+            yield from some

@@ -74,6 +74,7 @@ class Comparison:
         accepted: The last accepted request of each run whose newest head a stale ledger lacks.
         lost: What these runs had on their way.
         restore: Puts requests in doubt again that the ledger has given up, unless it accounts for them otherwise.
+        import_: Imports rows of our requests of which the ledger has nothing.
         settle_after: Seconds within which the list shows a request that has arrived.
         process: Compares.
         clock: This machine's clock.
@@ -90,6 +91,7 @@ class Comparison:
         accepted: Iterable[LastAccepted],
         lost: Iterable[Standing],
         restore: Callable[[Sequence[Sent]], None],
+        import_: Callable[[Sequence[StatusRow]], None],
         settle_after: float,
         process: Process,
         clock: Clock,
@@ -102,6 +104,7 @@ class Comparison:
         self._accepted = tuple(accepted)
         self._lost = tuple(lost)
         self._restore = restore
+        self._import = import_
         self._settle_after = settle_after
         self._process = process
         self._clock = clock
@@ -151,7 +154,10 @@ class Comparison:
         may_miss = [one for one in arrived if not is_listed(one.request, rows)]
         if may_miss := may_miss + doubtful_of(self._lost):
             await asyncio.to_thread(self._restore, may_miss)
-        return await asyncio.to_thread(
+        # In the order in which it was sent.
+        if older := await asyncio.to_thread(self._ledger.gaps.older, self._tenant, rows, is_behind=bool(stale)):
+            await asyncio.to_thread(self._import, older)
+        compared = await asyncio.to_thread(
             self._ledger.gaps.take,
             self._tenant,
             self._process,
@@ -160,6 +166,9 @@ class Comparison:
             is_behind=bool(stale),
             lost=self._lost,
         )
+        if compared.unknown:
+            await asyncio.to_thread(self._import, compared.unknown)
+        return compared
 
     async def _until_current(self, wait: float, heads: str) -> None:
         """Wait until the list has shown the last accepted requests for so long that it shows all earlier ones."""
@@ -300,7 +309,8 @@ def not_proven(why: str, heads: str) -> StoppedError:
     """
     return StoppedError(
         f"The ledger is older than this machine has seen it, and nothing proves what was sent since then: {why}.",
-        next_step="Nothing more was sent. Put the newest copy of the ledger back if there is one. Else wait "
-        "and run the same command again. If that does not help, discard the unfinished runs (`access-batch discard`), "
-        f"take over the tenant's requests (`access-batch ledger import`), and only then remove {heads}.",
+        next_step="Nothing more was sent. Put the newest copy of the ledger back if there is one. Else wait, and run "
+        "the same command again. If that never helps: once you can see in the tenant everything that was sent last, "
+        "discard the unfinished runs (`access-batch discard`), take over the tenant's requests "
+        f"(`access-batch ledger import`), and only then remove {heads}.",
     )

@@ -113,12 +113,13 @@ class PeoplesLists:
             without_held: Whether access that the tenant shows as held needs no row: it may have created none.
         """
         unknown = [one for one in witnesses if one.request.number not in self._complete]
+        began = self._clock.monotonic()
         rows, _ = await self.of({identity for one in unknown for identity in one.request.recipients})
         found = [shown(one, rows) for one in unknown]
         if without_held:
             found = [await self._without_held(one) for one in found]
         for one in found:
-            await self._learn(one)
+            await self._learn(one, began)
         return (*(self._complete[one.request.number] for one in witnesses if one not in unknown), *found)
 
     async def of_somebody_later(self, doubts: Sequence[Doubt], wait: float) -> Sequence[StatusRow]:
@@ -174,15 +175,15 @@ class PeoplesLists:
         held = await self.held(found.witness.request)
         return replace(found, witness=replace(found.witness, held=found.witness.held | held))
 
-    async def _learn(self, found: Shown) -> None:
+    async def _learn(self, found: Shown, began: float) -> None:
         """Learn how late the list is from rows that it lacked when it was read before.
 
-        What turned out to be held was never late: it has no row.
+        What turned out to be held was never late: it has no row. What a list lacks was not there when reading `began`.
         """
         witness, now = found.witness, self._clock.monotonic()
         lacked = self._lacked.setdefault(witness.request.number, {})
         for place in found.missing:
-            lacked[place] = (lacked.get(place, (now, now))[0], now)
+            lacked[place] = (lacked.get(place, (began, began))[0], began)
         if found.complete:
             self._complete[witness.request.number] = found
         for place in sorted(lacked.keys() & found.listed):

@@ -19,9 +19,11 @@ from batch.answers.events import Settled
 from batch.errors import AccessBatchError
 from batch.loops.lists import PeoplesLists
 from batch.loops.open_doubt import FIRST_LOOK, OpenDoubt, Time
+from batch.status.compare import pair_keys
 from batch.status.control import NO_PROOF, proof_of
 from batch.status.evidence import (
     Settlement,
+    Verdict,
     Why,
     found_places,
     is_current,
@@ -30,6 +32,7 @@ from batch.status.evidence import (
     parts_by_arrival,
     read_rows,
 )
+from batch.status.matching import is_bare
 from batch.text import key_of
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Clock, Doubt
     from batch.status.control import Place, Proof, Witness
-    from batch.status.evidence import Elapsed, Verdict
+    from batch.status.evidence import Elapsed
     from batch.tenant.holdings import Holdings
     from batch.tenant.status import Listing
 
@@ -192,7 +195,9 @@ class Settler:
         doubts = [one.doubt for one in due]
         self._wait = await self._lists.wait(doubts[0].request.run, self._settle_after)
         rows = await self._lists.own(doubts)
-        await self._read(due, await self._lists_of(due) if rows is None else rows)
+        # The own list begins at some time by the tenant's clock: if nobody knows that, it lacks what came before.
+        shows_lacks = rows is None or self._lists.server_time is not None
+        await self._read(due, await self._lists_of(due) if rows is None else rows, now if shows_lacks else None)
         await self._keep_time(due)
         await self._ripen(due)
         late = [one for one in due if self._needs_proof(one)]
@@ -214,21 +219,26 @@ class Settler:
                 due.remove(one)
         return rows
 
-    async def _read(self, due: Iterable[OpenDoubt], rows: Iterable[StatusRow]) -> None:
+    async def _read(self, due: Iterable[OpenDoubt], rows: Iterable[StatusRow], began: float | None) -> None:
+        """Take what rows say of doubts; `began` is when they were read first, None if they may lack earlier ones."""
         offset, rows, due = await self._lists.clock_offset(), list(rows), list(due)
         people = {key_of(identity) for one in due for identity in one.doubt.request.recipients}
         theirs = [row for row in rows if key_of(row.identity) in people]
         known = await asyncio.to_thread(self._ledger.gaps.known, theirs)
+        tracked = await asyncio.to_thread(self._ledger.gaps.tracked, [row for row in theirs if is_bare(row)])
         for one in due:
             since = likely_since(one.doubt, offset)
-            one.reading = read_rows(one.doubt, rows, since=since, known=known)
+            # A row without our id is not this request's if the tenant has reported on another one's change with it.
+            others = {key for key, requests in tracked.items() if requests - {one.doubt.request.number}}
+            mine = [row for row in rows if not (is_bare(row) and (row.access_request, *pair_keys(row)) in others)]
+            one.reading = read_rows(one.doubt, mine, since=since, known=known)
             if one.reading.arrived:
                 # The next lists need not have the row that shows it, such as one of another recipient.
                 one.doubt = replace(one.doubt, arrived=True)
             if len(found_places(one.reading, NO_PROOF)) == one.doubt.request.changes:
                 one.shown_at = min(one.shown_at, self._clock.monotonic())
-            if math.isinf(one.shown_at):
-                one.lacked_at = self._clock.monotonic()
+            if math.isinf(one.shown_at) and began is not None:
+                one.lacked_at = began
 
     def _spread_arrival(self) -> None:
         """If something of a body has arrived, so has the rest."""
@@ -276,8 +286,9 @@ class Settler:
             return {}
         witnesses = await self._lists.shown(known, without_held=any(self._elapsed(one).tail for one in late))
         # Read after the witnesses: by then, the list is at least as far.
+        began = self._clock.monotonic()
         rows = await self._lists_of(late)
-        await self._read(late, rows)
+        await self._read(late, rows, began)
         proofs = {one.doubt.request.number: proof_of(one.doubt, witnesses) for one in late}
         self._wait = await self._lists.wait(doubts[0].request.run, self._settle_after)
         if late and not all(proof.control or proof.pending for proof in proofs.values()):
@@ -300,8 +311,11 @@ class Settler:
         if elapsed.tail and doubt.arrived:
             held = await self._lists.held(doubt.request)
         verdict = judge(doubt, one.reading, proof, elapsed, held=held)
-        if verdict.elsewhere and await self._take_elsewhere(one, one.reading.lost):
-            return
+        if verdict.elsewhere and (arrived := await self._take_lost(one, one.reading.lost)) is not None:
+            if arrived:
+                return
+            # Neither is any of these rows an arrival of the request.
+            verdict = Verdict(settlement=Settlement.NOT_FOUND)
         if verdict.settlement is Settlement.OPEN:
             self._go_on(one, verdict, proof, elapsed)
         else:
@@ -356,11 +370,11 @@ class Settler:
         self._tell(Settled(request=request, verdict=settlement))
         self._announce()
 
-    async def _take_elsewhere(self, one: OpenDoubt, rows: Sequence[StatusRow]) -> bool:
-        """Settle a request that did not arrive, but whose changes have, in requests that the ledger has lost."""
+    async def _take_lost(self, one: OpenDoubt, rows: Sequence[StatusRow]) -> int | None:
+        """Settle a request that did not arrive, if changes of it have in lost requests; see `record_elsewhere`."""
         request = one.doubt.request
         arrived = await asyncio.to_thread(
-            self._ledger.requests.take_elsewhere, request, rows, self._clock.now(), self._process
+            self._ledger.requests.take_lost, request, rows, self._clock.now(), self._process
         )
         if arrived:
             self._open.pop(request.number)
@@ -370,7 +384,7 @@ class Settler:
             verdict = Settlement.FOUND if arrived == request.changes else Settlement.PARTLY
             self._tell(Settled(request=request, verdict=verdict))
             self._announce()
-        return bool(arrived)
+        return arrived
 
     def _leave(self, one: OpenDoubt, why: Why) -> None:
         """Leave a request unconfirmed: a later process, or a person, will settle it."""

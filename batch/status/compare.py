@@ -119,9 +119,9 @@ def account_for(
         for change in changes
         if change.state not in VOID and change.id not in listed and _is_same(row, change, may_lack_dates=may_lack_dates)
     ]
-    if len({change.account for change in same}) > 1:
-        # They are for several accounts: the row must tell which.
-        same = [change for change in same if is_of_account(row, change.account)]
+    # If they are for several accounts, the row must tell which.
+    fits = {True} if len({change.account for change in same}) > 1 else {True, None}
+    same = [change for change in same if is_of_account(row, change.account) in fits]
     if exact is not None:
         # Divided, discarded, or taken over by another run since: later requests count. Numbers grow over all runs. If
         # only another machine had said that an earlier one has not arrived, that one is in doubt again in its place.
@@ -135,9 +135,12 @@ def account_for(
         return arrived
     # A change that was accepted before may have been requested again.
     is_other = all(change.state is State.ACCEPTED for change in same)
-    # A discarded request counts as never sent, so its row would count for nothing.
-    is_missing = exact is None or any(
-        change.state is State.DISCARDED and change.id.number >= exact.id.number for change in changes
+    # A discarded request counts as never sent, so its row would count for nothing. Neither does that of a request whose
+    # change was taken over for the opposite.
+    is_missing = (
+        exact is None
+        or not same
+        or any(change.state is State.DISCARDED and change.id.number >= exact.id.number for change in changes)
     )
     if name is None:
         is_missing = _was_given_up(row, changes, may_lack_dates=may_lack_dates)
@@ -154,14 +157,36 @@ def accounts_for(
 ) -> list[Remembered | Account]:
     """How the ledger accounts for rows of one identity and item, in their order; see `account_for`.
 
-    A request that a row names has arrived with that row. Another row may be about the same change, requested again.
+    A request that a row names has arrived with that row. Another row may be about the same change, requested again. If
+    that was undone since, it is no arrival.
     """
     account = partial(account_for, changes=changes, runs=runs, is_behind=is_behind, restored=restored)
     named = [_named(row, changes, restored) for row in rows]
     listed = {one.id for one in named if one is not None}
     first = [None if one is None else account(row, listed=listed) for row, one in zip(rows, named, strict=True)]
     listed |= {one.id for one in first if isinstance(one, Remembered)}
-    return [account(row, listed=listed) if one is None else one for row, one in zip(rows, first, strict=True)]
+    accounts = [account(row, listed=listed) if one is None else one for row, one in zip(rows, first, strict=True)]
+    return [
+        _undone(row) if isinstance(found, Remembered) and found != one and _is_undone(row, rows) else found
+        for row, one, found in zip(rows, named, accounts, strict=True)
+    ]
+
+
+def _is_undone(row: StatusRow, rows: Iterable[StatusRow]) -> bool:
+    """Whether one of the rows of the same identity and item shows that the opposite was requested later."""
+    if not row.request_type or row.created is None:
+        return False
+    return any(
+        other.request_type not in {"", row.request_type}
+        and other.created is not None
+        and other.created >= row.created
+        and not _came_to_nothing(other)
+        for other in rows
+    )
+
+
+def _undone(row: StatusRow) -> Account:
+    return Account.KNOWN if RequestId.read(request_id(row)) is None else Account.UNKNOWN
 
 
 def _named(row: StatusRow, changes: Sequence[Remembered], restored: Mapping[RequestId, RequestId]) -> Remembered | None:

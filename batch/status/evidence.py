@@ -161,7 +161,7 @@ class Reading:
         listed: Its changes with a row that has the id that was sent, each with the tenant's id of its access request.
         arrived: Whether any row has the id that was sent, or that of the attempt, which the whole body shares.
         resembling: Rows without any id of ours that may be the request's.
-        lost: Rows of its changes with an id of ours that the ledger has lost, such as that of a part.
+        lost: All rows of its changes, if one has an id of ours that the ledger has lost, such as that of a part.
     """
 
     listed: Mapping[Place, str]
@@ -181,20 +181,21 @@ def read_rows(doubt: Doubt, rows: Iterable[StatusRow], *, since: datetime, known
     """
     places, sent = Places(doubt.request), doubt.sent_id.lower()
     listed: dict[Place, str] = {}
-    arrived = False
-    resembling, lost = [], []
+    arrived = is_lost = False
+    resembling, same = [], []
     for row in rows:
         name = request_id(row)
         arrived |= name == sent or bool(doubt.attempt and attempt_id(row) == doubt.attempt)
+        same += [row] if places.of(row) else []
         if name == sent:
             for place in places.of(row) or places.only_item(row):
                 listed[place] = row.access_request
         elif (other := RequestId.read(name)) is not None:
-            is_lost = other not in known and (row.created is None or row.created >= since)
-            lost += [row] if is_lost and places.of(row) and has_operation(row, doubt.request.operation) else []
+            is_same = bool(places.of(row)) and has_operation(row, doubt.request.operation)
+            is_lost |= is_same and other not in known and (row.created is None or row.created >= since)
         elif (found := _resembling(doubt, row, places, since)) is not None:
             resembling.append(found)
-    return Reading(listed=listed, arrived=arrived, resembling=tuple(resembling), lost=tuple(lost))
+    return Reading(listed=listed, arrived=arrived, resembling=tuple(resembling), lost=tuple(same) if is_lost else ())
 
 
 def _resembling(doubt: Doubt, row: StatusRow, places: Places, since: datetime) -> Resembling | None:
@@ -274,7 +275,8 @@ def judge(doubt: Doubt, reading: Reading, proof: Proof, elapsed: Elapsed, *, hel
         return _open(Why.FENCED if doubt.fence and not elapsed.arrival else Why.TIME)
     if (why := _missing(doubt, reading, proof, elapsed)) is not None:
         return _open(why)
-    return _open(Why.RESEMBLING, elsewhere=True) if reading.lost else Verdict(settlement=Settlement.NOT_FOUND)
+    is_dated = all(row.created is not None for row in reading.lost)
+    return _open(Why.RESEMBLING, elsewhere=is_dated) if reading.lost else Verdict(settlement=Settlement.NOT_FOUND)
 
 
 def _missing(doubt: Doubt, reading: Reading, proof: Proof, elapsed: Elapsed) -> Why | None:

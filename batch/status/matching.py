@@ -28,6 +28,7 @@ import polars as pl
 from batch.api.accounts import is_selected
 from batch.api.dialects import ATTEMPT_ID_KEY, ITEM_ID_KEY, REQUEST_ID_KEY, REQUEST_TYPES, Operation
 from batch.api.status_row import ChangeStatus
+from batch.api.tenant_outcome import is_existing
 from batch.states import VOID, State
 from batch.text import RequestId, id_key, instant, key_of
 
@@ -294,10 +295,11 @@ class RunChanges:
         """Which changes a row is about, of those for which the tenant named its access request and identity.
 
         In later API versions the row's `id` is the request's. The type then decides, if it leaves one change only.
-        A row of another operation, or with the id of another run's request, is about none, whatever the ledger says.
+        A row of another operation is about none. One with the id of another run's request only is if the change has
+        arrived with it, since the ledger has lost that request.
         """
         if (name := self._name(row)) is not None and name.run != self._run:
-            return Confidence.POSSIBLE, []
+            named = [n for n in named if self._has_arrived_with(n, row)]
         changes = ((n, self.changes[n]) for n in named)
         same_type = [n for n, one in changes if has_type(row, one.item_type) and has_operation(row, one.operation)]
         pair = pair_of(row)
@@ -306,6 +308,12 @@ class RunChanges:
                 same_item = [n for n in same_item if is_of_account(row, self.changes[n].account)]
             return Confidence.LIKELY, same_item
         return Confidence.POSSIBLE, same_type if len(same_type) == 1 and not self.has_pair(pair) else []
+
+    def _has_arrived_with(self, n: int, row: StatusRow) -> bool:
+        """Whether the ledger has that access request of a change, and not because the tenant had it already."""
+        known = self.changes[n].known
+        had = known is None or is_existing(known.state, known.said)
+        return known is not None and not had and known.access_request == row.access_request
 
 
 # Rows and everything that the ledger has.

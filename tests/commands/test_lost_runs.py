@@ -7,12 +7,20 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.console import Console
 
+from batch.commands.import_ import ImportReader
 from batch.commands.lost_runs import restore_doubts
+from batch.commands.runs import settle_by_hand
+from batch.commands.screen import Screen
+from batch.errors import UsageError
 from batch.ledger.standing import Sent, Standing
 from batch.model import Head
+from batch.settings import load
 from batch.states import State
-from tests.builders import NOW, change, request
+from batch.tenant.status import Page
+from tests.builders import NOW, change, request, status_row
+from tests.clocks import runtime
 from tests.ledger.ledger_helpers import ACCEPTED, FAILED, ME, REFUSED, TENANT, claim, open_ledger, record, rows, write
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from batch.ledger.store import Ledger
     from batch.model import Doubt, Run
 
+QUIET = Screen(console=Console(stderr=True), quiet=True)
 RUNTIME: Any = SimpleNamespace(process=ME, now=lambda: NOW)
 LOST = [
     Sent(request=replace(request(number, (f"{number:032x}",), (f"{99:032x}",), run=run), tag="0a1b"))
@@ -190,3 +199,33 @@ def doubts_of(ledger: Ledger, run: Run) -> tuple[Doubt, ...]:
 def sent_in_doubt(ledger: Ledger) -> list[str]:
     """The ids that were sent with everything in doubt."""
     return [doubt.sent_id for run in ledger.runs.all() for doubt in doubts_of(ledger, run)]
+
+
+def test_what_was_on_its_way_when_something_else_had_been_sent_is_newer_than_that(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    revoked = status_row(f"{7:032x}", f"{99:032x}", request_type="REVOKE_ACCESS")
+    with open_ledger(path) as ledger:
+        restore_doubts(ledger, LOST, TENANT, "beta", RUNTIME)
+        lost = [Standing(doubtful={one.request.number: one for one in LOST})]
+        with ImportReader(ledger, TENANT, "beta", QUIET, runtime(), beside_runs=True) as reader:
+            reader.add(Page(rows=(revoked,), read=1, total=None, more=False))
+            reader.flush()
+        ledger.lost.put_last(TENANT, lost, ME, NOW)
+        order = rows(path, "SELECT operation, state FROM changes WHERE state != 'SPLIT' ORDER BY request")
+        assert order == [("GRANT", "UNCONFIRMED")] * 2 + [("REVOKE", "ACCEPTED"), ("GRANT", "UNCONFIRMED")]
+        assert sorted(sent_in_doubt(ledger)) == [one.request.id for one in LOST], "by the ids that were sent"
+        ledger.lost.put_last(TENANT, lost, ME, NOW)
+        assert len(rows(path, "SELECT 1 FROM request")) == 5, "once is enough"
+        assert ledger.verify() == ()
+
+
+def test_nobody_can_say_that_a_request_has_not_arrived_whose_body_has(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with open_ledger(path) as ledger:
+        restore_doubts(ledger, [replace(LOST[0], body="0c1d", arrived=True)], TENANT, "beta", RUNTIME)
+        (run,) = ledger.runs.all()
+    settings = load({"ledger": str(path)}, config_file=tmp_path / "config.toml")
+    with pytest.raises(UsageError, match="must not be sent again"):
+        settle_by_hand(settings, run.id, runtime(), lambda *_: None, arrived=False)
+    assert rows(path, "SELECT state FROM request") == [("UNCONFIRMED",)]
+    assert settle_by_hand(settings, run.id, runtime(), lambda *_: None, arrived=True)[1] == 1

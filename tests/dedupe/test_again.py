@@ -67,6 +67,12 @@ def test_an_imported_request_is_older_than_its_number_tells() -> None:
     assert going(known(9, run="imported"), known(4, operation="REVOKE")) == []
 
 
+def test_a_revoke_that_was_imported_before_the_grant_was_planned_undid_an_earlier_grant() -> None:
+    assert going(known(3), known(4, run="imported", operation="REVOKE")) == []
+    assert going(known(3, operation="REVOKE"), known(4, run="imported")) == ["imported"]
+    assert going(known(3, run="imported", operation="REVOKE"), known(4)) == ["other"]
+
+
 def test_another_account_is_another_change() -> None:
     first, second = account_key({ID: "1"}), account_key({ID: "2"})
     assert going(known(4, account=second), account=first) == []

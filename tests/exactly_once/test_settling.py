@@ -19,6 +19,7 @@ from batch.loops.lists import likely_delay
 from batch.loops.open_doubt import OpenDoubt, Time
 from batch.loops.settle import Settler
 from batch.model import Clock, Doubt, Request
+from batch.status.compare import pair_keys
 from batch.status.control import Witness
 from batch.status.evidence import Why
 from batch.status.matching import request_id
@@ -83,7 +84,8 @@ class FakeLedger:
     ripe_after: dict[int, float] = field(default_factory=dict)
     delay: float = 0.0
     lost: set[int] = field(default_factory=set)
-    elsewhere: int = 0
+    elsewhere: int | None = 0
+    reported: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     @property
     def requests(self) -> FakeLedger:
@@ -118,7 +120,11 @@ class FakeLedger:
         self.settled[settled.number] = len(parts) or arrived
         self.held[settled.number] = list(held)
 
-    def take_elsewhere(self, of: Request, rows: Sequence[StatusRow], now: datetime, process: Process) -> int:
+    def tracked(self, rows: Iterable[StatusRow]) -> Mapping[tuple[str, str, str], frozenset[int]]:
+        keys = {(row.access_request, *pair_keys(row)) for row in rows}
+        return {key: frozenset({number}) for key, number in self.reported.items() if key in keys}
+
+    def take_lost(self, of: Request, rows: Sequence[StatusRow], now: datetime, process: Process) -> int | None:
         assert now.tzinfo
         assert process == Process.current()
         assert {row.identity for row in rows} <= {*of.recipients}
@@ -487,22 +493,38 @@ def test_a_request_whose_body_arrived_is_never_sent_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elsewhere", "unconfirmed"),
+    ("elsewhere", "settled", "unconfirmed"),
     [
-        pytest.param(2, {}, id="all of it"),
-        pytest.param(1, {1: Why.TIME}, id="a part"),
-        pytest.param(0, {1: Why.RESEMBLING}, id="other changes"),
+        pytest.param(2, {1: 2}, {}, id="all of it"),
+        pytest.param(1, {1: 1}, {1: Why.TIME}, id="a part"),
+        pytest.param(0, {1: False}, {}, id="nothing: it was undone, or has other dates"),
+        pytest.param(None, {}, {1: Why.RESEMBLING}, id="changes of other requests"),
     ],
 )
 def test_what_arrived_in_a_request_that_the_ledger_has_lost_is_not_sent_again(
-    elsewhere: int, unconfirmed: Mapping[int, Why]
+    elsewhere: int | None, settled: Mapping[int, object], unconfirmed: Mapping[int, Why]
 ) -> None:
     asked = request(1, 2)
     ledger = FakeLedger(lost={99}, elsewhere=elsewhere)
-    listing = FakeStatusList(rows_of(replace(asked, number=99), created=None), clock=tenant_now)
+    listing = FakeStatusList(rows_of(replace(asked, number=99)), clock=tenant_now)
     stage = settle_with_control(listing, doubt(asked), control=request(2), ledger=ledger)
-    assert stage.ledger.settled == ({1: elsewhere} if elsewhere else {})
+    assert stage.ledger.settled == settled
     assert stage.settler.unconfirmed == unconfirmed
+
+
+def test_an_undated_row_of_a_lost_request_may_be_old_and_is_no_arrival() -> None:
+    asked = request(1, 2)
+    listing = FakeStatusList(rows_of(replace(asked, number=99), created=None), clock=tenant_now)
+    stage = settle_with_control(listing, doubt(asked), control=request(2), ledger=FakeLedger(lost={99}, elsewhere=2))
+    assert stage.settler.unconfirmed == {1: Why.RESEMBLING}
+
+
+def test_a_row_without_our_id_on_which_the_tenant_reported_for_an_earlier_request_is_not_this_ones() -> None:
+    asked = request(1)
+    rows = rows_of(asked, metadata=None, access_request="AR1")
+    for earlier, settled in ((1, {1: True}), (9, {})):
+        ledger = FakeLedger(reported={("AR1", *pair_keys(rows[0])): earlier})
+        assert settle(FakeStatusList(rows, clock=tenant_now), doubt(asked), ledger=ledger).ledger.settled == settled
 
 
 # Rights and failures.

@@ -113,9 +113,9 @@ def test_what_has_arrived_in_a_lost_request_is_taken_from_the_doubt_about_anothe
     kept: list[Standing] = []
     ledger.requests.on_claimed = lambda _head, standing: kept.append(standing)
     dated = our_row(f"{run.id}-99-zzz", "i0", "r0", remove_date="2031-01-31T00:00:00Z")
-    assert ledger.requests.take_elsewhere(doubt.request, [dated], NOW, ME) == 0, "it is another change"
+    assert ledger.requests.take_lost(doubt.request, [dated], NOW, ME) == 0, "it is another change"
     row = our_row(f"{run.id}-99-zzz", "i1", "r1", access_request="AR7")
-    assert ledger.requests.take_elsewhere(doubt.request, [row], NOW, ME) == 1
+    assert ledger.requests.take_lost(doubt.request, [row], NOW, ME) == 1
     assert states(path) == {"ACCEPTED": 1, "UNCONFIRMED": 3}
     assert not any(doubt.arrived for doubt in ledger.requests.doubts(run)), "not with the body that is in doubt"
     assert ledger.gaps.take(run.tenant, ME, [row], NOW) == Compared(arrived=0, unknown=()), "its row is known"
@@ -154,6 +154,19 @@ def test_what_arrived_of_a_run_that_another_process_holds_is_named_unless_that_p
     alter(path, "DELETE FROM holder")
     later = ledger.gaps.take(run.tenant, ME, [sent, planned], NOW)
     assert (later.arrived, later.forgotten) == (1, ())
+
+
+def test_only_an_answer_tells_that_the_ledger_knows_everything_that_was_sent_before(ledger: Ledger) -> None:
+    """It may have been put back between the attempt that settling has found, and that it was found."""
+    run = write(ledger, *singles(2))
+    names = ledger.requests.ids(run)
+    record(ledger, claim(ledger, run), ACCEPTED)
+    record(ledger, claim(ledger, run), FAILED)
+    (doubt,) = ledger.requests.doubts(run)
+    ledger.requests.settle(doubt.request, arrived=True, now=NOW, process=ME)
+    listed = [our_row(name) for name in names.values()]
+    assert len(ledger.gaps.accepted(listed)) == 2
+    assert {str(name) for name in ledger.gaps.answered(listed)} == {names[1]}
 
 
 def test_a_machine_may_doubt_what_another_one_has_planned(ledger: Ledger, path: Place) -> None:

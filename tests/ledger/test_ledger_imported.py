@@ -19,7 +19,7 @@ from batch.dedupe.classify import classify
 from batch.errors import CredentialsRefusedError, LedgerChangedError, RunHeldError, TenantLostError
 from batch.status.adopt import AdoptionOutcome, NotAdoptable
 from batch.status.in_progress import TenantView, tenant_verdicts
-from batch.tenant.status import Query
+from batch.tenant.status import Page, Query
 from tests.builders import NOW, change, status_row
 from tests.clocks import runtime
 from tests.fakes import FakeStatusList
@@ -277,3 +277,21 @@ def test_the_latest_request_counts_whatever_the_order_of_the_imports(
         assert verdicts.height == (expected == "already_submitted"), (
             "a revoked item is not held, even if the search index lags"
         )
+
+
+def test_a_grant_after_an_imported_revoke_repeats_nothing(path: Place) -> None:
+    """As after a ledger was put back: the revoke was lost, and imported."""
+    with open_ledger(path) as ledger:
+        record(ledger, claim(ledger, write(ledger, [change("i0", "r0")], digest="1")), ACCEPTED)
+        later = [
+            row(0, request_type="REVOKE_ACCESS", created=NOW + timedelta(hours=2), access_request="b2"),
+            row(0, created=NOW + timedelta(hours=1), access_request="b1"),
+        ]
+        with ImportReader(ledger, TENANT, "beta", QUIET, runtime(), beside_runs=True) as reader:
+            reader.add(Page(rows=tuple(later), read=2, total=None, more=False))
+            reader.flush()
+        assert ledger.verify() == ()
+        record(ledger, claim(ledger, write(ledger, [change("i0", "r0")], digest="2")), ACCEPTED)
+        assert ledger.verify() == (), "the newest of the imported ones was a revoke"
+        record(ledger, claim(ledger, write(ledger, [change("i0", "r0")], digest="3")), ACCEPTED)
+        assert [fault.partition(": ")[2] for fault in ledger.verify()] == ["it submits r0 for i0 again"]

@@ -141,6 +141,6 @@ def test_an_input_is_planned_anew_while_the_ledger_moves_but_not_for_ever(moves:
     if moves < MOST_PLANS:
         assert until_it_stands(plan, lambda: begun.append(None)) == "planned"
     else:
-        with pytest.raises(StoppedError, match="changed 100 times"):
+        with pytest.raises(StoppedError, match="planned 100 times"):
             until_it_stands(plan, lambda: begun.append(None))
     assert len(begun) == moves

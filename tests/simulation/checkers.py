@@ -175,6 +175,11 @@ def may_stay_open(options: Options, tenant: SimulatedTenant) -> bool:
     return nothing_is_recognised(options) or undated or divided or unseen or (forgets and not tenant.books)
 
 
+def may_not_follow(options: Options) -> bool:
+    """Whether nobody may learn how requests have ended: then their opposites are held back, and the reason says so."""
+    return bool(options.oddness) or not options.sends_date or "wall" in options.faults
+
+
 def nothing_is_recognised(options: Options) -> bool:
     """Whether the tenant's list hides our ids from every row."""
     return options.oddness in {"null", "replaced"}

@@ -9,7 +9,7 @@ import sqlite3
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unittest import mock
@@ -20,6 +20,7 @@ from batch.ledger.store import Ledger
 from batch.status.audit import Mismatch
 from tests.ledger.ledger_helpers import rows
 from tests.simulation import checkers
+from tests.simulation.acts import MOST_CONTROLS, act_of
 from tests.simulation.disk import Disk, in_memory, kept
 from tests.simulation.host import KILLED, NAMES, Host
 from tests.simulation.network import Network
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
     from batch.commands.screen import Screen
     from batch.ledger.machine_key import MachineKey
     from batch.settings import Settings
+    from tests.simulation.acts import Act
     from tests.simulation.options import Options
     from tests.simulation.process import SimulatedProcess
-    from tests.simulation.tenant import Pair
+    from tests.simulation.tenant import Accepted, Pair
 
 MOST_RUNS: Final = 3
 """How often the same command is run once faults have ended."""
@@ -55,9 +57,6 @@ SOME_REFUSED: Final = 3
 
 REFUSED: Final = 2
 """The exit code of a command that its user has to change."""
-
-MOST_CONTROLS: Final = 3
-"""How many other runs come if a doubt needs one."""
 
 SILENT: Final = 70.0
 """Seconds after which a process of another machine counts as dead."""
@@ -126,19 +125,8 @@ class History:
         more = world.chance("operations")
         granted = sorted(self.wanted - self.revoked - set(self.tenant.poison))
         self.tenant.held = {pair for pair in granted if more.random() < options.held}
-        some = self.pairs[len(self.pairs) // 3 :]
-        wanted_some = {pair_key(*pair) for pair in some}
-        write = partial(self.host.write_input, revoked=self.revoked)
-        self.inputs = [
-            (write("some.csv", some, self.comments), wanted_some),
-            (write("other lines.csv", self.pairs, self.comments, line_end="\r\n"), self.wanted),
-            (write("capitals.csv", [(who.upper(), what.upper()) for who, what in some], self.comments), wanted_some),
-            (write("input.csv", self.pairs, self.comments), self.wanted),
-        ]
-        self.controls = []
-        for number in range(2 * MOST_CONTROLS):
-            pair = ("2c9182000000000000000000000000cc", f"2c9182{number:026x}")
-            self.controls.append((write(f"control {number}.csv", [pair], {pair[0]: "control"}), {pair_key(*pair)}))
+        self.act = act_of(0, self.host.write_input, self.pairs, self.comments, self.revoked)
+        self.acts = [self.act]
         self.disk = Disk(world, folder / "ledger.db")
         self.person = Person(world, self.host, self.tenant)
         self._running = 0
@@ -156,6 +144,10 @@ class History:
             try:
                 self._safety()
                 self._liveness()
+                while len(self.acts) < options.acts and not (self.problems or self._stopped):
+                    self._next_act()
+                    self._safety()
+                    self._liveness()
                 if "too_late" in options.faults:
                     self._audit()
             except HangsError as error:
@@ -168,6 +160,17 @@ class History:
             # A process may have hidden the error that says so.
             self.problems.insert(0, f"it hangs: {world.hung}")
         return Outcome(options=self.options, problems=tuple(self.problems), events=tuple(world.events), hash=world.hash)
+
+    def _next_act(self) -> None:
+        """Begin to undo what the last act did, once the tenant has done and listed it."""
+        world, since = self.world, len(self.tenant.books)
+        world.drive(self._waiting_until(world.now + self.options.settle_after + 2 * self.options.lag))
+        self.tenant.provision()
+        self.act = act_of(len(self.acts), self.host.write_input, self.pairs, self.comments, self.revoked, since=since)
+        self.acts.append(self.act)
+        world.note("world", self.act.named("begins"))
+        world.faults = True
+        self._begun.clear()
 
     # Any faults.
 
@@ -194,13 +197,15 @@ class History:
 
         def start() -> None:
             faults = self.options.faults
-            chance = self.world.chance(f"start {starts} of {line}")
+            chance = self.world.chance(self.act.named(f"start {starts} of {line}"))
             machine = self.machines[line % len(self.machines)]
-            name, wanted = chance.choice(self.inputs) if "rows" in faults else self.inputs[-1]
+            name, wanted = chance.choice(self.act.inputs) if "rows" in faults else self.act.inputs[-1]
             self._begun.add(name.name)
-            who = f"{machine.name}.{line}.{starts}"
+            who = self.act.named(f"{machine.name}.{line}.{starts}")
             if "by_hand" in faults and not (self.host.alive or self.network.under_way):
                 self.person.act(machine, who)
+            if self.act.number:
+                self.person.follow(machine, who)
             code = self.host.submit(machine, who, name)
             self._ended(code, wanted)
             self._running -= 1
@@ -292,7 +297,7 @@ class History:
     def _ended(self, code: int, wanted: set[Pair]) -> None:
         """Check what a process's exit code promises."""
         if code == 0:
-            self.problems += checkers.missing(self.tenant.books, wanted, self.tenant.held)
+            self.problems += checkers.missing(self.act.books(self.tenant.books), wanted, self.tenant.held)
         if code == 1:
             self.problems.append(f"a bug: {self.world.events[-1]}")
 
@@ -302,18 +307,19 @@ class History:
         world = self.world
         world.note("world", "faults end")
         world.faults = False
-        for given in self.inputs[:-1]:
+        for given in self.act.inputs[:-1]:
             if self.options.wave is not None and given[0].name in self._begun:
                 # Its run keeps its place, so that nobody else sends what it has planned.
                 code = self._run_until_it_ends(f"last of {given[0].stem}", MOST_RUNS, given, self.machines[0])
                 self._waiting = self._waiting or code == WAITS
         self._in_order = True
-        code = self._finish(self.machines[0], self.controls[:MOST_CONTROLS])
+        code = self._finish(self.machines[0], self.act.controls[:MOST_CONTROLS])
         if code == 4 and "on the machine with that key" in world.events[-1]:
             # What only the other machine has settled, and replaced since, it alone can finish.
-            code = self._finish(self.machines[-1], self.controls[MOST_CONTROLS:])
-        self._stopped = code == 4
-        expected = {0, SOME_REFUSED} if self.tenant.poison else {0}
+            code = self._finish(self.machines[-1], self.act.controls[MOST_CONTROLS:])
+        holds_back = code == SOME_REFUSED and self.act.number > 0 and checkers.may_not_follow(self.options)
+        self._stopped = code == 4 or holds_back
+        expected = {0, SOME_REFUSED} if self.tenant.poison or holds_back else {0}
         if code not in expected and not (code == 4 and checkers.may_stay_open(self.options, self.tenant)):
             self.problems.append(f"it does not finish: {world.events[-1]}")
         if code == 0 and world.chance("again").random() < 0.3:
@@ -323,20 +329,20 @@ class History:
         """Run the same command, with later requests as controls, until nothing is left to do or nothing helps."""
         who = "" if machine is self.machines[0] else " elsewhere"
         most = 1 if checkers.nothing_is_recognised(self.options) else MOST_RUNS
-        code = self._run_until_it_ends(f"last{who}", most, self.inputs[-1], machine)
+        code = self._run_until_it_ends(f"last{who}", most, self.act.inputs[-1], machine)
         for number, control in enumerate(controls):
             # One control is enough if a doubt may stay open for good.
             if code != 4 or self.problems or (number and checkers.may_stay_open(self.options, self.tenant)):
                 break
             # A later accepted request of any run is a control; what it settles may lead to another doubt's first look.
             self._run_until_it_ends(f"control {number}{who}", 2, control, machine)
-            code = self._run_until_it_ends(f"after control {number}{who}", 2, self.inputs[-1], machine)
+            code = self._run_until_it_ends(f"after control {number}{who}", 2, self.act.inputs[-1], machine)
         return code
 
     def _once_more(self) -> None:
         """The same command again changes nothing."""
         calls = self.network.calls
-        self._run_until_it_ends("again", 1, self.inputs[-1], self.machines[0])
+        self._run_until_it_ends("again", 1, self.act.inputs[-1], self.machines[0])
         # An earlier call may arrive now, in a history that breaks the assumption.
         if any(one.body > calls for one in self.tenant.books):
             self.problems.append("the same command submits something although everything is submitted")
@@ -353,12 +359,15 @@ class History:
             before = code
             begun = world.now + world.chance("last").choice((0.1, 30.0)) + number * pause
             world.drive(self._waiting_until(begun))
-            code = self._submit_in_waves(machine, f"{who}.{number}", given[0])
+            if self.act.number:
+                self.person.follow(machine, self.act.named(f"{who}.{number}"))
+            code = self._submit_in_waves(machine, self.act.named(f"{who}.{number}"), given[0])
             for again, address in enumerate(NAMES if "two_names" in self.options.faults else ()):
                 if code != REFUSED:
                     break
                 # A ledger that was put back may not know that both names are one tenant's: use the other name.
-                code = self.host.submit(machine, f"{who}.{number}.{again}", given[0], base_url=address)
+                name = self.act.named(f"{who}.{number}.{again}")
+                code = self.host.submit(machine, name, given[0], base_url=address)
             self._ended(code, given[1])
             # What was refused while faults happened is submitted again; then only poison may be refused.
             if code == before == SOME_REFUSED and poison and self._in_order and not self._waiting:
@@ -418,9 +427,10 @@ class History:
         if "too_late" not in self.options.faults:
             restored = self.disk.restored_at if "other_machine" in self.options.faults else ()
             dated = self.options.sends_date or not self.options.tenant_ahead
-            self.problems += checkers.submitted_twice(books, restored, dated=dated)
-        self.problems += checkers.wrong_operation(books, self.revoked)
-        self.problems += checkers.unwanted(books, self.wanted.union(*(wanted for _, wanted in self.controls)))
+            for act, done in self._books_by_act():
+                self.problems += checkers.submitted_twice(done, restored, dated=dated)
+                self.problems += checkers.wrong_operation(done, act.revoked)
+                self.problems += checkers.unwanted(done, act.wanted.union(*(wanted for _, wanted in act.controls)))
         self.problems += checkers.too_fast(self.tenant.counted, self.options.rate, self.disk.restored_at)
         if not self.disk.restored_at:
             self.problems += self._check_count()
@@ -439,6 +449,10 @@ class History:
         self.problems += checkers.ledger_disagrees(
             changes, books, self.tenant.held, forgets=forgets, stays_stale=stays_stale
         )
+
+    def _books_by_act(self) -> list[tuple[Act, Sequence[Accepted]]]:
+        ends = [act.since for act in self.acts[1:]] + [len(self.tenant.books)]
+        return [(act, self.tenant.books[act.since : end]) for act, end in zip(self.acts, ends, strict=True)]
 
     def _check_waves(self, most: int, seconds: float) -> list[str]:
         """No period has more changes than a wave: neither by the ledger's claims, nor by the tenant's books."""

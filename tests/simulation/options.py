@@ -39,10 +39,11 @@ FAULTS: Final = (
     "waves",
     "backups",
     "by_hand",
+    "undone",
 )
-"""Every kind of fault; waves are none, but a wish of the user that makes histories longer."""
+"""Every kind of fault; two are none, but wishes of the user that make histories longer: waves, and what is undone."""
 
-ENABLED: Final = frozenset(FAULTS) - {"waves"}
+ENABLED: Final = frozenset(FAULTS) - {"waves", "undone"}
 """The kinds that histories may have, unless some are chosen."""
 
 EARLIER: Final = ENABLED - {"backups", "by_hand"}
@@ -98,6 +99,7 @@ class Options:
         interrupted: Probability that somebody presses Ctrl-C while a process works.
         wave: Most changes in a period, and its seconds; None for no waves.
         canary: Requests that go first.
+        acts: How often the same pairs are wanted: each act undoes what the last one did.
         team: Whether the machines share the ledger as those of a team do: by the clock of its database.
     """
 
@@ -139,6 +141,7 @@ class Options:
     interrupted: float
     wave: tuple[int, float] | None
     canary: int
+    acts: int
     team: bool
 
     @property
@@ -159,7 +162,7 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
     chance = random.Random(f"options {seed}")  # noqa: S311 - chosen to be repeatable
     # Sometimes a few kinds, sometimes most of them: each alone can hide another.
     share = chance.choice((0.2, 0.5, 0.8))
-    shares = {"waves": 1.0, "too_late": share / 5}  # such a history may have doubles: most must not
+    shares = {"waves": 1.0, "undone": 1.0, "too_late": share / 5}  # such a history may have doubles: most must not
     faults = frozenset(
         fault
         for fault in enabled
@@ -183,6 +186,12 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
             "backups",
             "by_hand",
         }
+    if "undone" in faults:
+        # What is held, poisoned or settled by hand in one act would be otherwise in the next.
+        faults -= {"too_late", "poison", "held", "by_hand", "waves"}
+        if "other_machine" in faults:
+            # A machine that knows nothing of a put-back takes what was undone since the backup as submitted.
+            faults -= {"restore", "lose_wal", "backups"}
     more = random.Random(f"more options {seed}")  # noqa: S311 - likewise
     listing = "order" if "behind" in faults else "rows"
     arrives_within = settle_after * chance.choice((0.3, 0.95))
@@ -239,5 +248,6 @@ def options_of(seed: int, enabled: frozenset[str] = ENABLED, *, team: bool = Fal
         interrupted=more.choice((0.3, 0.8)) if "interrupt" in faults else 0.0,
         wave=(waves.choice((1, 2, 3, 5, 10)), waves.choice((60.0, 300.0, 900.0))) if "waves" in faults else None,
         canary=waves.choice((0, 0, 1, 2)) if "waves" in faults else 0,
+        acts=random.Random(f"acts {seed}").choice((2, 3)) if "undone" in faults else 1,  # noqa: S311 - likewise
         team=team,
     )

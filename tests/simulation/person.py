@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from batch.commands.import_ import import_
 from batch.commands.runs import discard, settle_by_hand
 from batch.commands.settling import settle_run
+from batch.commands.track import track
+from batch.model import IMPORTED_INPUT
 from tests.ledger.ledger_helpers import rows
 from tests.simulation.tenant import pair_key
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _RUNS: Final = "SELECT id FROM run ORDER BY number"
+_INPUTS: Final = "SELECT id, inputs FROM run ORDER BY number"
 _DOUBTFUL: Final = "SELECT identity_id, item_id FROM changes WHERE run = '{}' AND state IN ('SENDING', 'UNCONFIRMED')"
 
 
@@ -59,3 +63,22 @@ class Person:
 
         self._world.note("person", f"{what} {run}")
         self._host.run(machine, f"{before} {what}", work)
+
+    def follow(self, machine: Machine, before: str) -> None:
+        """Let the ledger learn how requests have ended, before a command with this name."""
+        imported = {run for run, inputs in rows(self._host.ledger, _INPUTS) if IMPORTED_INPUT in inputs}
+        for (run,) in rows(self._host.ledger, _RUNS):
+
+            def work(settings: Settings, screen: Screen, runtime: Runtime, run: str = run) -> int:
+                track(settings.model_copy(update={"track_for": 0.0, "out": None}), run, screen, runtime)
+                return 0
+
+            if run not in imported:
+                self._host.run(machine, f"{before} track {run}", work)
+
+        def bring_in(settings: Settings, screen: Screen, runtime: Runtime) -> int:
+            import_(settings, screen, runtime, since=None, everybody=False)
+            return 0
+
+        if imported:
+            self._host.run(machine, f"{before} import", bring_in)

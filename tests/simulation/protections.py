@@ -135,11 +135,6 @@ def _stale_ledger(off: Off) -> None:
     off.replace(batch.ledger.lost.LostRequests, "doubt_claimed", lambda *_: 0)
 
 
-def _answers_alone(off: Off) -> None:
-    """What settling has found counts as an answer: the ledger is compared from there on."""
-    off.replace(batch.ledger.gaps.Gaps, "answered", batch.ledger.gaps.Gaps.accepted)
-
-
 def _settling(off: Off) -> None:
     """What is in doubt is sent again without a look at the list."""
     not_found = Verdict(settlement=Settlement.NOT_FOUND)
@@ -190,7 +185,6 @@ PROTECTIONS: Final[Mapping[str, Callable[[Off], None]]] = {
     "claim before send": _claim_before_send,
     "compare-and-set": _compare_and_set,
     "settling before resending": _settling,
-    "only answers move the comparison": _answers_alone,
     "two clocks": _two_clocks,
     "margin": _margin,
     "tenant identity": _tenant_identity,

@@ -65,7 +65,7 @@ class _Row:
     requester: str
     identity: str
     access_request: str
-    json: Mapping[str, Any]
+    json: dict[str, Any]
 
 
 class SimulatedTenant:
@@ -252,6 +252,11 @@ class SimulatedTenant:
             self._world.chance("others"),
             "other",
         )
+
+    def provision(self) -> None:
+        """Bring everything that was requested to its end."""
+        for row in self._rows:
+            row.json["state"] = "REQUEST_COMPLETED"
 
     def _add_row(
         self,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.api.account_key import UUID, account_key, row_key
 from batch.api.dialects import Operation
 from batch.states import State
 from batch.status.compare import Account, Remembered, account_for, accounts_for
 from batch.text import RequestId
-from tests.builders import our_row
+from tests.builders import NOW, our_row
 
 if TYPE_CHECKING:
     from batch.api.status_row import StatusRow
@@ -37,7 +39,13 @@ def test_a_change_that_another_run_took_over_has_arrived_with_the_request_that_h
 
 def test_a_change_planned_before_a_divided_request_has_not_arrived_with_it() -> None:
     planned, divided = change(CORRECTED, 5, State.PLANNED), change(OURS, 7, State.SPLIT)
-    assert account_for(row(OURS, 7), [planned, divided], RUNS) is Account.KNOWN
+    part = change(OURS, 8, State.ACCEPTED)
+    assert account_for(row(OURS, 7), [planned, divided, part], RUNS) is Account.KNOWN
+
+
+def test_what_was_taken_over_for_the_opposite_and_is_listed_is_unknown() -> None:
+    taken, opposite = change(OURS, 7, State.SPLIT), change(CORRECTED, 20, State.UNCONFIRMED, Operation.REVOKE)
+    assert account_for(row(OURS, 7), [taken, opposite], RUNS) is Account.UNKNOWN
 
 
 def test_a_change_that_was_taken_over_and_accepted_is_known() -> None:
@@ -133,3 +141,34 @@ def test_a_part_whose_request_is_listed_has_not_arrived_with_a_later_one_for_the
     whole, part = change(OURS, 7, State.SPLIT), change(OURS, 9, State.UNCONFIRMED)
     rows = row(ELSEWHERE, 40), row(OURS, 7)
     assert all_accounts(*rows, changes=[whole, part]) == [Account.UNKNOWN, part]
+
+
+def test_what_was_undone_since_is_no_arrival_of_a_change_that_is_wanted_now() -> None:
+    planned = change(OURS, 7, State.PLANNED)
+    granted, revoked = row(ELSEWHERE, 3), replace(row(ELSEWHERE, 4), request_type="REVOKE_ACCESS")
+    later = replace(revoked, created=NOW + timedelta(minutes=1))
+    assert accounts_of([granted, later], planned) == [Account.UNKNOWN, Account.UNKNOWN]
+    before = replace(revoked, created=NOW - timedelta(minutes=1))
+    assert accounts_of([granted, before], planned) == [planned, Account.UNKNOWN]
+    cancelled = replace(later, state="CANCELLED")
+    assert accounts_of([granted, cancelled], planned)[0] == planned
+    undated = replace(granted, created=None)
+    assert accounts_of([undated, later], planned)[0] == planned, "nobody knows which was later"
+    own = row(OURS, 7)
+    assert accounts_of([own, later], planned)[0] == planned, "the request itself has arrived"
+    taken = change(OURS, 5, State.SPLIT)
+    assert accounts_of([row(OURS, 5)], taken, planned) == [planned]
+    assert accounts_of([row(OURS, 5), later], taken, planned)[0] is Account.UNKNOWN
+
+
+def test_a_row_that_names_another_account_is_no_arrival() -> None:
+    second = account_key({UUID: "2"})
+    planned = replace(change(OURS, 7, State.PLANNED), account=second)
+    named = replace(row(ELSEWHERE, 3), accounts=frozenset({row_key("1", "")}))
+    assert account_for(named, [planned], RUNS) != planned
+    assert account_for(replace(named, accounts=frozenset({row_key("2", "")})), [planned], RUNS) == planned
+    assert account_for(replace(named, accounts=frozenset()), [planned], RUNS) == planned, "the list names none"
+
+
+def accounts_of(rows: list[StatusRow], *changes: Remembered) -> list[Remembered | Account]:
+    return accounts_for(rows, changes, RUNS, is_behind=False, restored={})

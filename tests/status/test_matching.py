@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from batch.api.dialects import ITEM_ID_KEY, REQUEST_ID_KEY, Operation
-from batch.api.status_row import StatusRow
+from batch.api.status_row import ChangeStatus, StatusRow
+from batch.api.tenant_outcome import EXISTING, EXISTING_SAID
 from batch.dedupe.classify import INTENTION, KNOWN_SCHEMA
 from batch.dedupe.overlap import KEY
 from batch.ledger.track import TRACK_SCHEMA
@@ -86,6 +87,18 @@ def test_a_row_without_metadata_may_be_any_change_of_its_pair_type_and_operation
     other: dict[str, str], found: list[int]
 ) -> None:
     assert ROLE_AND_ENTITLEMENT.of_bare(row(None, **other)) == found
+
+
+def test_a_change_that_arrived_in_a_lost_request_is_followed_by_the_access_request_of_that() -> None:
+    listed = row("other-9", access_request="AR7")
+    for state, said, found in (("EXECUTING", "", [0]), (EXISTING, "", []), ("EXECUTING", EXISTING_SAID, [])):
+        known = ChangeStatus(
+            request=2, identity="i1", item_type="ROLE", item="r1", state=state, said=said, access_request="AR7"
+        )
+        own = RunChanges("run", [replace(change(2), known=known)])
+        assert own.of_access_request(listed, [0])[1] == found
+    elsewhere = RunChanges("run", [replace(change(2), known=replace(known, said="", access_request="AR8"))])
+    assert elsewhere.of_access_request(listed, [0])[1] == []
 
 
 def test_the_type_decides_in_a_named_access_request_only_if_the_item_is_unknown_and_one_change_is_left() -> None:
