@@ -26,7 +26,7 @@ from batch.ledger.standing import doubtful_of
 from batch.ledger.witnesses import HAS_ROWS
 from batch.model import IMPORT
 from batch.states import Event, State
-from batch.status.compare import Account, Remembered, pair_keys
+from batch.status.compare import Account, Remembered, pair_keys, requested_at
 from batch.status.matching import attempt_id, request_id
 from batch.text import RequestId
 
@@ -225,15 +225,13 @@ class Gaps:
             open_rows = [row for row, account in accounts if account is not Account.KNOWN]
             if rows_elsewhere(connection, open_rows, runs_elsewhere(connection, url))[0]:
                 return ()
-        dated = [(row.created, row, account) for row, account in accounts if row.created is not None]
+        dated = [(at, row, account) for row, account in accounts if (at := requested_at(row)) is not None]
         arrived: dict[tuple[str, str], datetime] = {}
-        for created, row, account in dated:
+        for at, row, account in dated:
             if isinstance(account, Remembered):
-                arrived[pair_keys(row)] = max(created, arrived.get(pair_keys(row), created))
+                arrived[pair_keys(row)] = max(at, arrived.get(pair_keys(row), at))
         return tuple(
-            row
-            for created, row, account in dated
-            if account is Account.UNKNOWN and created < arrived.get(pair_keys(row), created)
+            row for at, row, account in dated if account is Account.UNKNOWN and at < arrived.get(pair_keys(row), at)
         )
 
     def take(

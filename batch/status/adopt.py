@@ -65,7 +65,7 @@ class ListedChange:
         start_date: In the form that requests use; empty for none.
         remove_date: In the same form.
         access_request: The tenant's id of the access request.
-        created: When it was requested, in ISO 8601; empty if the tenant does not say.
+        created: When it was requested, else when it entered its state, in ISO 8601; empty if the tenant says neither.
         named: Id of the request that submitted it, of this ledger or another; empty if no ledger did.
         state: The vendor's name of its state.
         who: As in ChangeStatus.
@@ -162,7 +162,7 @@ def _listed_change(row: StatusRow, *, trust_ids: bool) -> ListedChange | NotAdop
         start_date=start_date,
         remove_date=remove_date,
         access_request=row.access_request,
-        created=instant(row.created),
+        created=instant(row.created or row.since),
         named=request_id(row),
         state=row.state,
         who=row.who,

@@ -174,15 +174,21 @@ def accounts_for(
 
 def _is_undone(row: StatusRow, rows: Iterable[StatusRow]) -> bool:
     """Whether one of the rows of the same identity and item shows that the opposite was requested later."""
-    if not row.request_type or row.created is None:
+    requested = requested_at(row)
+    if not row.request_type or requested is None:
         return False
     return any(
         other.request_type not in {"", row.request_type}
-        and other.created is not None
-        and other.created >= row.created
+        and (at := requested_at(other)) is not None
+        and at >= requested
         and not _came_to_nothing(other)
         for other in rows
     )
+
+
+def requested_at(row: StatusRow) -> datetime | None:
+    """When a row was requested, by the tenant's clock, or at the latest: when it entered its state; None if unknown."""
+    return row.created or row.since
 
 
 def _undone(row: StatusRow) -> Account:
