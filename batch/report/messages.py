@@ -89,10 +89,6 @@ def paced(allowed: int, limit: Rate) -> str:
     return f"The pace is now {allowed} of the {limit.requests} requests per {limit.seconds:g} s that the limit permits."
 
 
-_MAY_ARRIVE: Final = frozenset({Why.TIME, Why.FENCED})
-"""As long as these hold, nobody can know that the request has not arrived."""
-
-
 def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Why]]) -> tuple[str, str]:
     """Why requests stay unconfirmed, and the next step.
 
@@ -113,7 +109,8 @@ def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Wh
         first = "The tenant may list the rest later: run the same command again then."
     else:
         first = "Run the same command again later."
-    said_by_hand = f" Or look for {them} in the tenant. {words}" if (words := by_hand(runs)) else ""
+    look = "make sure that the silent process has ended, and look" if Why.FENCED in reasons else "look"
+    said_by_hand = f" Or {look} for {them} in the tenant. {words}" if (words := by_hand(runs)) else ""
     return (
         f"{count(number, 'request')} {stay} unconfirmed, and {are} not sent again{said}.",
         f"{first}{said_by_hand}",
@@ -123,12 +120,12 @@ def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Wh
 def by_hand(runs: Mapping[str, Collection[Why]]) -> str:
     """The commands by which a person records what became of all unconfirmed requests of each run, as sentences.
 
-    Of a run of which something may still arrive nobody can say that. `--not-arrived` is not offered for what is known
-    to have arrived in part: it must not be sent again.
+    Nobody can say that of a run of which something may still arrive within its time. What has arrived in part must not be
+    sent again, so `--not-arrived` is not offered for it.
     """
     sentences = []
     for run, reasons in runs.items():
-        if reasons and _MAY_ARRIVE.isdisjoint(reasons):
+        if reasons and Why.TIME not in reasons:
             sentences.append(f"If all those of run {run} have arrived: `access-batch settle {run} --arrived`.")
             if Why.INCOMPLETE not in reasons:
                 sentences.append(f"If none of them has: `access-batch settle {run} --not-arrived`.")

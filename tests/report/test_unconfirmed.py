@@ -23,11 +23,19 @@ def test_if_only_another_accepted_request_helps_the_advice_begins_with_that(why:
     )
 
 
-@pytest.mark.parametrize("why", [Why.TIME, Why.FENCED])
-def test_while_it_may_arrive_the_advice_is_to_wait_and_nobody_is_asked_to_judge(why: Why) -> None:
-    message, next_step = describe_unconfirmed(Counter({why: 1, Why.NO_CONTROL: 1}), {"r1": {why, Why.NO_CONTROL}})
+def test_while_it_may_arrive_the_advice_is_to_wait_and_nobody_is_asked_to_judge() -> None:
+    reasons = Counter({Why.TIME: 1, Why.NO_CONTROL: 1})
+    message, next_step = describe_unconfirmed(reasons, {"r1": {Why.TIME, Why.NO_CONTROL}})
     assert message.startswith("2 requests stay unconfirmed, and are not sent again (")
     assert next_step == "Run the same command again later."
+
+
+def test_whoever_judges_what_a_silent_process_may_still_send_has_to_end_that_first() -> None:
+    _, next_step = describe_unconfirmed(Counter({Why.FENCED: 1}), {"r1": {Why.FENCED}})
+    assert next_step == (
+        "Run the same command again later. Or make sure that the silent process has ended, and look for it in the "
+        f"tenant. {BY_HAND}"
+    )
 
 
 def test_a_request_that_arrived_in_part_is_not_offered_to_be_recorded_as_not_arrived() -> None:
