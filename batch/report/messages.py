@@ -120,8 +120,8 @@ def describe_unconfirmed(reasons: Counter[Why], runs: Mapping[str, Collection[Wh
 def by_hand(runs: Mapping[str, Collection[Why]]) -> str:
     """The commands by which a person records what became of all unconfirmed requests of each run, as sentences.
 
-    Nobody can say that of a run of which something may still arrive within its time. What has arrived in part must not be
-    sent again, so `--not-arrived` is not offered for it.
+    Nobody can say that of a run of which something may still arrive within its time. What has arrived in part must not
+    be sent again, so `--not-arrived` is not offered for it.
     """
     sentences = []
     for run, reasons in runs.items():
