@@ -90,7 +90,7 @@ def record(
     gone: Process | None = None,
     whole: bool = False,
 ) -> int:
-    """Divides what has arrived of a request from what has not.
+    """Records the changes of a request that have arrived as accepted. The others go into requests of their own.
 
     Args:
         connection: In a transaction.

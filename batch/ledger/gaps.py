@@ -165,7 +165,7 @@ class Gaps:
         return self._named(rows, sa.true())
 
     def tracked(self, rows: Iterable[StatusRow]) -> Mapping[Tracked, frozenset[int]]:
-        """The requests of which the tenant has reported on a change under the access requests that rows name."""
+        """The requests whose changes have one of these rows' access requests in the tenant's last report."""
         accesses = sorted({row.access_request for row in rows} - {""})
         found: dict[Tracked, set[int]] = {}
         k = t.track.c
@@ -214,9 +214,9 @@ class Gaps:
             return load_requests(connection, connection.execute(query).all())
 
     def older(self, url: str, rows: Sequence[StatusRow], *, is_behind: bool) -> tuple[StatusRow, ...]:
-        """Rows of which the ledger has nothing, and that are older than an arrival for the same identity and item.
+        """Unknown rows that were requested before an arrival for the same identity and item.
 
-        They must be imported before that is recorded, as later requests have greater numbers. Arguments as for `take`.
+        Import them before `take` records the arrival: later requests have greater numbers. Arguments as for `take`.
         """
         known = self.accepted(rows)
         new = [row for row in rows if RequestId.read(request_id(row)) not in known]

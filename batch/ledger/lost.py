@@ -20,10 +20,10 @@ from batch.ledger.holders import refuse_if_held
 from batch.ledger.moving import divide
 from batch.ledger.remembered import remembered_of
 from batch.ledger.repeating import repeated
-from batch.ledger.rows import REQUEST, last_sent, load_requests, requests_of
+from batch.ledger.rows import IMPORTS, REQUEST, last_sent, load_requests, requests_of
 from batch.ledger.runs import RUN, as_run
 from batch.ledger.standing import Sent, doubtful_of, names_of, standing
-from batch.model import IMPORT, Part
+from batch.model import Part
 from batch.states import IN_DOUBT, VOID, Event, State
 from batch.status.compare import LOST_RUN
 from batch.status.matching import attempt_id, request_id
@@ -64,7 +64,6 @@ _PLANNED: Final = (
 _PARTS: Final = sa.select(t.request.c.number).where(t.request.c.parent.in_(sa.bindparam("numbers", expanding=True)))
 _STATE: Final = sa.select(t.request.c.state).where(t.request.c.number == sa.bindparam("of_request"))
 _UNCONFIRMED: Final = REQUEST.where(t.request.c.state == State.UNCONFIRMED.value)
-_IMPORTS: Final = sa.select(t.run.c.id).where(t.run.c.input_digest.startswith(IMPORT))
 _MAY_HAVE_ARRIVED: Final = frozenset({State.ACCEPTED, *IN_DOUBT})
 """The states of requests whose latest attempt has arrived, or may have."""
 
@@ -156,9 +155,9 @@ class LostRequests:
         return len(rows)
 
     def put_last(self, url: str, lost: Iterable[Standing], process: Process, now: datetime) -> None:
-        """Gives lost requests in doubt greater numbers than what was imported since: they were sent after that.
+        """Puts lost requests in doubt behind imported ones for the same access, by giving them greater numbers.
 
-        While they were on their way, nothing else could be submitted for the same access.
+        They were sent later: while they were on their way, nothing else could be submitted for that access.
 
         Args:
             url: An address of the tenant.
@@ -172,7 +171,7 @@ class LostRequests:
             rows = connection.execute(_UNCONFIRMED.where(t.request.c.number.in_(numbers))).all() if numbers else []
             requests = load_requests(connection, rows)
             known = remembered_of(connection, url, {key_of(who) for one in requests for who in one.recipients})
-            imports = frozenset(connection.execute(_IMPORTS).scalars())
+            imports = frozenset(connection.execute(IMPORTS).scalars())
             for request in requests:
                 same = (change for pair in _changes_of(request) for change in known.get(pair, ()))
                 if not any(change.id.run in imports and change.id.number > request.number for change in same):

@@ -13,7 +13,7 @@ from batch.api.dialects import ItemType, Operation
 from batch.ledger import tables as t
 from batch.ledger.bulk import Among
 from batch.ledger.messages import ask
-from batch.model import Request, RequestItem
+from batch.model import IMPORT, Request, RequestItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +24,9 @@ REQUEST: Final = sa.select(t.request, t.run.c.id.label("run_id"), t.run.c.metada
     t.run, t.run.c.number == t.request.c.run
 )
 """Rows of requests, with the id of the run and its metadata."""
+
+IMPORTS: Final = sa.select(t.run.c.id).where(t.run.c.input_digest.startswith(IMPORT))
+"""The ids of the runs of imported requests."""
 
 _AT_ONCE: Final = 500
 """Identities asked for in one statement."""

@@ -18,8 +18,8 @@ from batch.ledger import tables as t
 from batch.ledger.bulk import select_among, select_frame, spellings
 from batch.ledger.history import earlier
 from batch.ledger.products import distinct
+from batch.ledger.rows import IMPORTS
 from batch.ledger.take_over import take_changes
-from batch.model import IMPORT
 from batch.states import VOID, State
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def leave_to_others(
         .join(spellings(connection, t.item, items, tenant).select(_ITEM), on=["item_id", "item_type"])
     )
     known = earlier(connection, distinct(pairs, "identity", "item")).join(pairs, on=["identity", "item"])
-    imports = connection.execute(_IMPORTS).scalars().all()
+    imports = connection.execute(IMPORTS).scalars().all()
     going = left_to_others(again.drop("identity", "item"), known.select(list(KNOWN_SCHEMA)), imports)
     _take(connection, again.join(going, on=["request", *KEY]), now, new_id)
 
@@ -126,7 +126,6 @@ def _changes() -> sa.Select[*tuple[Any, ...]]:
 
 
 _TENANT: Final = sa.select(t.run.c.tenant).where(t.run.c.id == sa.bindparam("of_run"))
-_IMPORTS: Final = sa.select(t.run.c.id).where(t.run.c.input_digest.like(f"{IMPORT}%"))
 _PERSON: Final = (pl.col("external_id").alias("identity_id"), pl.col("id").alias("identity"))
 _ITEM: Final = (pl.col("external_id").alias("item_id"), pl.col("type").alias("item_type"), pl.col("id").alias("item"))
 _AGAIN_SCHEMA: Final = (

@@ -117,7 +117,7 @@ def _repeats_of(
 
 
 def _oldest_first(rows: Iterable[Any]) -> Iterator[Any]:
-    """The requests for each pair by their numbers, and what was imported together by the tenant's time."""
+    """The requests for each pair in the order of their numbers; those of one import in the order of their times."""
 
     def together(row: Any) -> tuple[object, ...]:
         return (row.identity_number, row.item_number, row.account, bool(row.imported))

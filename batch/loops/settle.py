@@ -195,7 +195,7 @@ class Settler:
         doubts = [one.doubt for one in due]
         self._wait = await self._lists.wait(doubts[0].request.run, self._settle_after)
         rows = await self._lists.own(doubts)
-        # The own list begins at some time by the tenant's clock: if nobody knows that, it lacks what came before.
+        # The user's own list starts at a time on the tenant's clock. Without that clock, it may lack older rows.
         shows_lacks = rows is None or self._lists.server_time is not None
         await self._read(due, await self._lists_of(due) if rows is None else rows, now if shows_lacks else None)
         await self._keep_time(due)
